@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { expectClose } from "./close.js";
 
 test("values within absolute + relative * |expected| pass", () => {
-  expectClose([1.05, -9.9], [1, -10], { absolute: 0.02, relative: 0.03 });
+  expectClose([1.045, -9.9], [1, -10], { absolute: 0.02, relative: 0.03 });
   expectClose(Float32Array.of(0.5), Float64Array.of(0.5), {});
   expectClose(3, 3, {});
 });
