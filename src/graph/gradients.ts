@@ -1,0 +1,184 @@
+// The backward of a trace: one table entry per op, in the order of ops.ts, each in terms of other ops. Next to read: plan.ts.
+//
+// Gradients of trained tensors are added to buffers that outlive the run; gradients of values live as briefly as the planner can make
+// them. Where an op can add to its output, a second contribution is added in place.
+
+import type { OpName } from "../engine/ops.js";
+import { ShapeError, type Tensor } from "./tensor.js";
+import type { Node, Trace } from "./trace.js";
+
+/** The gradients still on their way back. */
+class Backward {
+  readonly #pending = new Map<Tensor, Tensor>();
+  /** Nodes whose input's gradient was already computed together with another's. */
+  readonly inputDone = new Set<Node>();
+
+  constructor(readonly trace: Trace) {}
+
+  take(tensor: Tensor | undefined): Tensor | undefined {
+    if (!tensor) return undefined;
+    const gradient = this.#pending.get(tensor);
+    this.#pending.delete(tensor);
+    return gradient;
+  }
+
+  /** Hand on a gradient that exists. */
+  give(tensor: Tensor, gradient: Tensor): void {
+    if (!tensor.learns) return;
+    const sum = this.#pending.get(tensor);
+    if (!sum) {
+      this.#pending.set(tensor, gradient);
+      return;
+    }
+    const y = this.#alone(sum) ? sum : this.like(tensor);
+    this.trace.record("add", [sum, gradient], [y], []);
+    this.#pending.set(tensor, y);
+  }
+
+  /** Where an op that can add shall put its contribution, and whether it must add: 1, or 0 when it is the first. */
+  into(tensor: Tensor): { readonly target: Tensor; readonly accumulate: 0 | 1 } {
+    const sum = this.#pending.get(tensor);
+    if (sum && this.#alone(sum)) return { target: sum, accumulate: 1 };
+    const target = this.like(tensor);
+    if (sum) this.trace.record("cast", [sum], [target], []);
+    this.#pending.set(tensor, target);
+    return { target, accumulate: sum ? 1 : 0 };
+  }
+
+  like(tensor: Tensor): Tensor {
+    return this.trace.value(`d(${tensor.name})`, tensor.dtype, tensor.shape);
+  }
+
+  /** Add alpha * dyᵀ x to the gradient of a trained matrix. */
+  weight(w: Tensor | undefined, dy: Tensor, x: Tensor, alpha = 1): void {
+    if (w?.place !== "trained") return;
+    this.trace.record("linearWeight", [dy, x], [this.trace.gradient(w)], [alpha]);
+  }
+
+  /** A gradient may be added to in place only while nobody else waits for the same tensor. */
+  #alone(gradient: Tensor): boolean {
+    let holders = 0;
+    for (const held of this.#pending.values()) if (held === gradient) holders += 1;
+    return holders === 1;
+  }
+}
+
+type Rule = (back: Backward, node: Node, dy: Tensor) => void;
+
+/** The operands of a node whose spec says they are there. */
+function operands<const Count extends number>(node: Node, _count: Count): Tensor[] {
+  return node.inputs as Tensor[];
+}
+
+const rules: Partial<Record<OpName, Rule>> = {
+  embedding(back, node, dy) {
+    const [weight, ids] = operands(node, 2) as [Tensor, Tensor];
+    back.trace.record("embeddingWeight", [dy, ids], [back.trace.gradient(weight)], []);
+  },
+
+  rmsNorm(back, node, dy) {
+    const [x, weight] = operands(node, 2) as [Tensor, Tensor];
+    const rstd = node.outputs[1];
+    if (weight.place === "trained") back.trace.record("rmsNormWeight", [dy, x, rstd], [back.trace.gradient(weight)], []);
+    if (!x.learns) return;
+    const { target, accumulate } = back.into(x);
+    back.trace.record("rmsNormInput", [dy, x, weight, rstd], [target], [accumulate]);
+  },
+
+  linear(back, node, dy) {
+    const { trace } = back;
+    const [x, w, bias, h, b] = node.inputs as [Tensor, Tensor, Tensor?, Tensor?, Tensor?];
+    const [scale] = node.attrs as [number];
+    const inner = h && trace.nodes.find((candidate) => candidate.outputs[0] === h);
+    let g: Tensor | undefined;
+    if (h && b) {
+      back.weight(b, dy, h, scale);
+      g = back.like(h);
+      trace.record("linearInput", [dy, b, undefined, undefined], [g], [scale, 0]);
+      back.give(h, g);
+    }
+    if (bias?.place === "trained") trace.record("linearBias", [dy], [trace.gradient(bias)], []);
+    back.weight(w, dy, x);
+    if (!x.learns || back.inputDone.has(node)) return;
+    // The adapter reads the same x: its share of dx rides along in this product instead of reading dx again.
+    const shared = inner?.inputs[0] === x ? inner : undefined;
+    const { target, accumulate } = back.into(x);
+    trace.record("linearInput", [dy, w, shared && g, shared?.inputs[1]], [target], [1, accumulate]);
+    if (shared) back.inputDone.add(shared);
+  },
+
+  rope(back, node, dy) {
+    const [x, cos, sin, positions] = operands(node, 4) as [Tensor, Tensor, Tensor, Tensor];
+    const [heads, interleaved] = node.attrs as [number, number];
+    const dx = back.like(x);
+    back.trace.record("rope", [dy, cos, sin, positions], [dx], [heads, interleaved, 1]);
+    back.give(x, dx);
+  },
+
+  attention(back, node, dy) {
+    const [q, k, v, ranges] = operands(node, 4) as [Tensor, Tensor, Tensor, Tensor];
+    const [o, lse] = node.outputs as [Tensor, Tensor];
+    const [dq, dk, dv] = [back.like(q), back.like(k), back.like(v)];
+    back.trace.record("attentionBackward", [dy, q, k, v, o, lse, ranges], [dq, dk, dv], node.attrs);
+    back.give(q, dq);
+    back.give(k, dk);
+    back.give(v, dv);
+  },
+
+  swiglu(back, node, dy) {
+    const [gate, up] = operands(node, 2) as [Tensor, Tensor];
+    const [dGate, dUp] = [back.like(gate), back.like(up)];
+    back.trace.record("swigluBackward", [dy, gate, up], [dGate, dUp], []);
+    back.give(gate, dGate);
+    back.give(up, dUp);
+  },
+
+  add(back, node, dy) {
+    const [a, b] = operands(node, 2) as [Tensor, Tensor];
+    back.give(a, dy);
+    back.give(b, dy);
+  },
+
+  cast(back, node, dy) {
+    const [x] = operands(node, 1) as [Tensor];
+    const dx = back.like(x);
+    back.trace.record("cast", [dy], [dx], []);
+    back.give(x, dx);
+  },
+
+  dropout(back, node, dy) {
+    const [x] = operands(node, 1) as [Tensor];
+    const dx = back.like(x);
+    back.trace.record("dropout", [dy], [dx], node.attrs);
+    back.give(x, dx);
+  },
+};
+
+/**
+ * Append the gradient of lossScale * the sum of nll behind `totals` with respect to every trained tensor of the trace.
+ *
+ * @throws ShapeError when `totals` is no result of headLoss, or nothing that trains is behind it, or an op on the way has no gradient.
+ */
+export function differentiate(trace: Trace, totals: Tensor): void {
+  const at = trace.nodes.findIndex((node) => node.op === "headLoss" && node.outputs[1] === totals);
+  if (at < 0) throw new ShapeError(`differentiate: expected the totals of headLoss, got "${totals.name}"`);
+  if (!totals.learns) throw new ShapeError("differentiate: nothing that trains is behind the loss");
+  const back = new Backward(trace);
+  const forward = trace.nodes.slice(0, at);
+  const loss = trace.nodes[at] as Node;
+  const [x, w] = loss.inputs as [Tensor, Tensor];
+  // The loss op makes its gradients in the same pass over the logits.
+  const dx = x.learns ? back.like(x) : undefined;
+  const dw = w.place === "trained" ? trace.gradient(w) : undefined;
+  const [nll, , , , logits] = loss.outputs;
+  trace.nodes[at] = { ...loss, outputs: [nll, totals, dx, dw, logits] };
+  if (dx) back.give(x, dx);
+
+  for (const node of forward.reverse()) {
+    const dy = back.take(node.outputs[0]);
+    if (!dy) continue;
+    const rule = rules[node.op];
+    if (!rule) throw new ShapeError(`differentiate: "${node.op}" has no gradient, and something that trains is behind it`);
+    rule(back, node, dy);
+  }
+}

@@ -1,0 +1,181 @@
+// The ops that model code calls: each checks its operands, names its result's shape and records itself. Same order as engine/ops.ts,
+// where the formulas are; their gradients are in gradients.ts.
+
+import type { DType } from "../engine/dtype.js";
+import { bindShape, ShapeError, type Tensor } from "./tensor.js";
+
+/** weight[ids].   weight [vocab, hidden], ids [tokens] i32 -> [tokens, hidden] */
+export function embedding(weight: Tensor, ids: Tensor): Tensor {
+  const { trace } = weight;
+  const { hidden } = bindShape("embedding: weight", weight, ["vocab", "hidden"]);
+  const { tokens } = bindShape("embedding: ids", ids, ["tokens"]);
+  const y = trace.value("embedding", trace.activations, [tokens, hidden], { learns: weight.learns });
+  trace.record("embedding", [weight, ids], [y], []);
+  return y;
+}
+
+/** x / sqrt(mean(x²) + eps) * weight, along each row.   x [tokens, hidden], weight [hidden] */
+export function rmsNorm(x: Tensor, weight: Tensor, eps: number): Tensor {
+  const { trace } = x;
+  const { tokens, hidden } = bindShape("rmsNorm: x", x, ["tokens", "hidden"]);
+  bindShape("rmsNorm: weight", weight, [hidden]);
+  const y = trace.value("norm", x.dtype, x.shape, { learns: x.learns || weight.learns });
+  trace.record("rmsNorm", [x, weight], [y, trace.value("rstd", "f32", [tokens])], [eps]);
+  return y;
+}
+
+export interface LinearOptions {
+  /** [out] */
+  readonly bias?: Tensor | undefined;
+  /** A low-rank update that rides along: y += scale * (input Aᵀ) Bᵀ, with input x when it is not given. A [rank, in], B [out, rank]. */
+  readonly lora?: { readonly a: Tensor; readonly b: Tensor; readonly scale: number; readonly input?: Tensor } | undefined;
+  /** Dtype of the result. @default that of x */
+  readonly dtype?: DType;
+}
+
+/** x Wᵀ + bias.   x [tokens, in], w [out, in] -> [tokens, out] */
+export function linear(x: Tensor, w: Tensor, { bias, lora, dtype = x.dtype }: LinearOptions = {}): Tensor {
+  const { trace } = x;
+  const { tokens, inputs } = bindShape("linear: x", x, ["tokens", "inputs"]);
+  const { outputs } = bindShape("linear: w", w, ["outputs", inputs]);
+  if (bias) bindShape("linear: bias", bias, [outputs]);
+  let h: Tensor | undefined;
+  if (lora) {
+    const { rank } = bindShape("linear: A", lora.a, ["rank", inputs]);
+    bindShape("linear: B", lora.b, [outputs, rank]);
+    h = linear(lora.input ?? x, lora.a);
+  }
+  const learns = [x, w, bias, h, lora?.b].some((tensor) => tensor?.learns);
+  const y = trace.value("linear", dtype, [tokens, outputs], { learns });
+  trace.record("linear", [x, w, bias, h, lora?.b], [y], [lora?.scale ?? 1]);
+  return y;
+}
+
+export interface RopeOptions {
+  readonly heads: number;
+  /** Pairs (2i, 2i + 1) instead of (i, i + half). @default false */
+  readonly interleaved?: boolean;
+}
+
+/** Rotary position embedding.   x [tokens, heads * headDim], cos and sin [positions, cols] f32, positions [tokens] i32 */
+export function rope(x: Tensor, cos: Tensor, sin: Tensor, positions: Tensor, { heads, interleaved = false }: RopeOptions): Tensor {
+  const { trace } = x;
+  const { tokens, width } = bindShape("rope: x", x, ["tokens", "width"]);
+  const { places, cols } = bindShape("rope: cos", cos, ["places", "cols"]);
+  bindShape("rope: sin", sin, [places, cols]);
+  bindShape("rope: positions", positions, [tokens]);
+  if (width % heads !== 0 || (width / heads) % 2 !== 0 || 2 * cols > width / heads) {
+    throw new ShapeError(`rope: "${x.name}" is ${width} wide, expected ${heads} heads of an even size of at least ${2 * cols}`);
+  }
+  const y = trace.value("rope", x.dtype, x.shape, { learns: x.learns });
+  trace.record("rope", [x, cos, sin, positions], [y], [heads, interleaved ? 1 : 0, 0]);
+  return y;
+}
+
+export interface AttentionOptions {
+  readonly batch: number;
+  readonly heads: number;
+  readonly kvHeads: number;
+  /** @default 1 / sqrt(headDim) */
+  readonly scale?: number;
+}
+
+/** Softmax attention, each query over its range of keys.   q [batch * seq, heads * headDim], k and v [batch * keys, kvHeads * headDim] */
+export function attention(q: Tensor, k: Tensor, v: Tensor, ranges: Tensor, options: AttentionOptions): Tensor {
+  const { trace } = q;
+  const { batch, heads, kvHeads } = options;
+  const { tokens, width } = bindShape("attention: q", q, ["tokens", "width"]);
+  const headDim = width / heads;
+  const { keys } = bindShape("attention: k", k, ["keys", kvHeads * headDim]);
+  bindShape("attention: v", v, [keys, kvHeads * headDim]);
+  bindShape("attention: ranges", ranges, [tokens, 2]);
+  if (!Number.isInteger(headDim) || heads % kvHeads !== 0 || tokens % batch !== 0 || keys % batch !== 0) {
+    throw new ShapeError(
+      `attention: ${tokens} queries of width ${width} and ${keys} keys do not divide into batch ${batch}, ${heads} heads, ${kvHeads} key heads`,
+    );
+  }
+  const o = trace.value("attention", q.dtype, q.shape, { learns: q.learns || k.learns || v.learns });
+  const lse = trace.value("lse", "f32", [tokens, heads]);
+  trace.record("attention", [q, k, v, ranges], [o, lse], [batch, heads, kvHeads, options.scale ?? 1 / Math.sqrt(headDim)]);
+  return o;
+}
+
+/** silu(gate) * up */
+export function swiglu(gate: Tensor, up: Tensor): Tensor {
+  const { trace } = gate;
+  bindShape("swiglu: up", up, gate.shape);
+  const y = trace.value("swiglu", gate.dtype, gate.shape, { learns: gate.learns || up.learns });
+  trace.record("swiglu", [gate, up], [y], []);
+  return y;
+}
+
+/** a + b */
+export function add(a: Tensor, b: Tensor): Tensor {
+  const { trace } = a;
+  bindShape("add: b", b, a.shape);
+  const y = trace.value("add", a.dtype, a.shape, { learns: a.learns || b.learns });
+  trace.record("add", [a, b], [y], []);
+  return y;
+}
+
+/** x in another dtype. */
+export function cast(x: Tensor, dtype: DType): Tensor {
+  const { trace } = x;
+  const y = trace.value("cast", dtype, x.shape, { learns: x.learns });
+  trace.record("cast", [x], [y], []);
+  return y;
+}
+
+/** x[rows].   x [tokens, hidden], rows [n] i32 -> [n, hidden]. Only for inference: no gradient. */
+export function gatherRows(x: Tensor, rows: Tensor): Tensor {
+  const { trace } = x;
+  const { hidden } = bindShape("gatherRows: x", x, ["tokens", "hidden"]);
+  const { count } = bindShape("gatherRows: rows", rows, ["count"]);
+  const y = trace.value("rows", x.dtype, [count, hidden]);
+  trace.record("gatherRows", [x, rows], [y], []);
+  return y;
+}
+
+/** cache[rows[t]] = x[t], negative rows left out.   cache [places, hidden] is a state; the result is that state. */
+export function writeRows(cache: Tensor, x: Tensor, rows: Tensor): Tensor {
+  const { trace } = x;
+  const { hidden } = bindShape("writeRows: cache", cache, ["places", "hidden"]);
+  const { tokens } = bindShape("writeRows: x", x, ["tokens", hidden]);
+  bindShape("writeRows: rows", rows, [tokens]);
+  trace.record("writeRows", [x, rows], [cache], []);
+  return cache;
+}
+
+/**
+ * Cross-entropy of the head's scores, `chunk` rows of logits at a time.
+ *
+ *     x [tokens, hidden]   w [vocab, hidden]   labels [tokens] i32 or IGNORED
+ *     nll [tokens] f32     totals [2] f32: sum of nll and count of labels, added to by every run
+ */
+export function headLoss(
+  x: Tensor,
+  w: Tensor,
+  labels: Tensor,
+  { chunk = 128 }: { readonly chunk?: number } = {},
+): { readonly nll: Tensor; readonly totals: Tensor } {
+  const { trace } = x;
+  const { tokens, hidden } = bindShape("headLoss: x", x, ["tokens", "hidden"]);
+  const { vocab } = bindShape("headLoss: w", w, ["vocab", hidden]);
+  bindShape("headLoss: labels", labels, [tokens]);
+  const rows = Math.min(chunk, tokens);
+  const nll = trace.value("nll", "f32", [tokens]);
+  const totals = trace.value("totals", "f32", [2], { learns: x.learns || w.learns });
+  const logits = trace.value("logits", "f32", [rows, vocab], { place: "scratch" });
+  trace.record("headLoss", [x, w, labels], [nll, totals, undefined, undefined, logits], [rows]);
+  return { nll, totals };
+}
+
+/** x with elements dropped with probability p and the others divided by 1 - p. `stream` tells one place in the model from another. */
+export function dropout(x: Tensor, { p, stream }: { readonly p: number; readonly stream: number }): Tensor {
+  if (!(p >= 0 && p < 1)) throw new RangeError(`dropout: expected \`p\` from 0 to below 1, got ${p}`);
+  if (p === 0) return x;
+  const { trace } = x;
+  const y = trace.value("dropout", x.dtype, x.shape, { learns: x.learns });
+  trace.record("dropout", [x], [y], [p, stream]);
+  return y;
+}
