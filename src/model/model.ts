@@ -1,0 +1,132 @@
+// A model that is ready to run: config, tokenizer, device, frozen weights, and what trains of it. Made by load.ts; adapter/ hangs trained
+// tensors on it; train/ and generate/ trace its forward.
+
+import type { Device } from "../engine/device.js";
+import { linear, type Placements, type Tensor, type Trace } from "../graph/index.js";
+import type { Tokenizer } from "../tokens/index.js";
+import type { LlamaConfig } from "./config.js";
+import { families } from "./families/index.js";
+import type { ResidentWeights } from "./resident.js";
+import type { TrainedTensors } from "./trained.js";
+
+/** Dtype of the activations, and of frozen weights in memory. */
+export type ComputeDType = "f32" | "bf16";
+
+/** What a forward pass reads, as inputs of its trace. T = batch * seq. */
+export interface ForwardInputs {
+  readonly batch: number;
+  /** Token ids [T] i32. */
+  readonly ids: Tensor;
+  /** Place of each token in its text [T] i32. */
+  readonly positions: Tensor;
+  /** Keys each token sees [T, 2] i32, from and to. */
+  readonly ranges: Tensor;
+  /** Where keys and values are kept between runs, when they are: row of the cache for each token [T] i32, and rows for each text. */
+  readonly cache?: { readonly rows: Tensor; readonly capacity: number } | undefined;
+}
+
+/** A matrix of the model by its checkpoint name without ".weight", such as "model.layers.0.self_attn.q_proj". */
+export interface LinearSite {
+  readonly name: string;
+  readonly inputs: number;
+  readonly outputs: number;
+}
+
+/** Computes one linear layer; lets an adapter take part without the family knowing. */
+export type LinearHook = (trace: Trace, site: LinearSite, x: Tensor, w: Tensor, bias: Tensor | undefined) => Tensor;
+
+export interface ModelParts {
+  /** For people: the last part of the folder's name. */
+  readonly name: string;
+  readonly folder: string;
+  readonly config: LlamaConfig;
+  readonly tokenizer: Tokenizer;
+  readonly device: Device;
+  readonly dtype: ComputeDType;
+  /** Longest text, in tokens, that positions were prepared for. */
+  readonly contextTokens: number;
+  readonly weights: ResidentWeights;
+}
+
+export class Model {
+  readonly name: string;
+  readonly folder: string;
+  readonly config: LlamaConfig;
+  readonly tokenizer: Tokenizer;
+  readonly device: Device;
+  readonly dtype: ComputeDType;
+  readonly contextTokens: number;
+  readonly weights: ResidentWeights;
+
+  constructor(
+    private readonly parts: ModelParts,
+    /** What trains; undefined for a bare base. */
+    readonly trained?: TrainedTensors | undefined,
+    /** The same model without what trains. Itself for a bare base. */
+    base?: Model | undefined,
+    private readonly hook?: LinearHook | undefined,
+  ) {
+    ({
+      name: this.name,
+      folder: this.folder,
+      config: this.config,
+      tokenizer: this.tokenizer,
+      device: this.device,
+      dtype: this.dtype,
+      contextTokens: this.contextTokens,
+      weights: this.weights,
+    } = parts);
+    this.base = base ?? this;
+  }
+
+  readonly base: Model;
+
+  /** This model with tensors that train, sharing weights, tokenizer and device; this one stays as it is. */
+  withTrained(trained: TrainedTensors, hook?: LinearHook): Model {
+    return new Model(this.parts, trained, this, hook);
+  }
+
+  /** Places of frozen and trained tensors, for planProgram. */
+  get placements(): Placements {
+    return new Map([...this.weights.placements, ...(this.trained?.placements ?? [])]);
+  }
+
+  /** Linear layers that could carry an adapter, in order of use. */
+  get linears(): readonly LinearSite[] {
+    return families[this.config.family].linears(this.config);
+  }
+
+  /** A tensor by its checkpoint name, as what trains has it, else as the frozen weights have it. */
+  parameter(trace: Trace, name: string): Tensor {
+    const trains = this.trained?.find(name);
+    if (trains) return trace.parameter(name, "f32", trains.shape, { trained: true });
+    const spec = this.weights.specs.get(name);
+    if (!spec) throw new RangeError(`${this.name} has no tensor named "${name}"`);
+    return trace.parameter(name, spec.dtype, spec.shape);
+  }
+
+  linear(trace: Trace, site: LinearSite, x: Tensor): Tensor {
+    const w = this.parameter(trace, `${site.name}.weight`);
+    const biasName = `${site.name}.bias`;
+    const bias = this.weights.specs.has(biasName) ? this.parameter(trace, biasName) : undefined;
+    return (this.hook ?? plainLinear)(trace, site, x, w, bias);
+  }
+
+  /** Hidden states after the final norm, [T, hidden]. */
+  hidden(trace: Trace, inputs: ForwardInputs): Tensor {
+    return families[this.config.family].hidden(this, trace, inputs);
+  }
+
+  /** The matrix that turns hidden states into scores, [vocab, hidden]. */
+  head(trace: Trace): Tensor {
+    return families[this.config.family].head(this, trace);
+  }
+
+  /** Frees what trains; the base's weights too when this is a base. */
+  dispose(): void {
+    if (this.trained) this.trained.dispose();
+    else this.weights.arena.free();
+  }
+}
+
+const plainLinear: LinearHook = (_trace, _site, x, w, bias) => linear(x, w, { bias });

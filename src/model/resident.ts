@@ -1,0 +1,63 @@
+// Frozen tensors on the device: one arena of exactly their size, filled tensor by tensor from a checkpoint. Made by load.ts.
+
+import type { Arena, Device } from "../engine/device.js";
+import { type Layout, layOut, type Placements } from "../graph/index.js";
+import { CheckpointError, type TensorFile } from "./weights/index.js";
+
+/** A tensor that a family's code asks for: from the checkpoint, or computed from the config. */
+export interface TensorSpec {
+  readonly name: string;
+  readonly dtype: "f32" | "bf16";
+  readonly shape: readonly number[];
+  /** Its values, where it is not in the checkpoint, such as a table of angles. */
+  readonly values?: () => Float32Array;
+}
+
+export interface ResidentWeights {
+  readonly specs: ReadonlyMap<string, TensorSpec>;
+  readonly arena: Arena;
+  readonly placements: Placements;
+  readonly bytes: number;
+  /** Tensors of the checkpoint that the model does not use. */
+  readonly unused: readonly string[];
+}
+
+export function weightsLayout(specs: readonly TensorSpec[]): Layout {
+  return layOut("weights", specs);
+}
+
+/**
+ * Allocate the weights' arena and fill it, converting each tensor on its way.
+ *
+ * @throws CheckpointError when a tensor is missing or has another shape than the config says, before anything is allocated.
+ */
+export async function loadResident(device: Device, file: TensorFile, specs: readonly TensorSpec[]): Promise<ResidentWeights> {
+  for (const { name, shape, values } of specs) {
+    if (values) continue;
+    const found = file.tensors.get(name);
+    if (found && found.shape.join() !== shape.join()) {
+      throw new CheckpointError(file.path, `it has shape [${found.shape.join(", ")}], config.json says [${shape.join(", ")}]`, {
+        tensor: name,
+      });
+    }
+    if (!found) await file.tensor(name); // says what is missing and what is there
+  }
+  const { placements, bytes } = weightsLayout(specs);
+  const arena = device.allocate("weights", bytes);
+  try {
+    for (const spec of specs) {
+      const { offset } = placements.get(spec.name) as { offset: number };
+      if (spec.values) {
+        await arena.write(offset, new Uint8Array(spec.values().buffer));
+        continue;
+      }
+      for await (const piece of file.pieces(spec.name, spec.dtype)) await arena.write(offset + piece.offset, piece.data);
+    }
+  } catch (error) {
+    arena.free();
+    throw error;
+  }
+  const used = new Set(specs.map(({ name }) => name));
+  const unused = [...file.tensors.keys()].filter((name) => !used.has(name));
+  return { specs: new Map(specs.map((spec) => [spec.name, spec])), arena, placements, bytes, unused };
+}
