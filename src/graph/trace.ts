@@ -16,16 +16,20 @@ export interface Node {
 export interface TraceOptions {
   /** Dtype of the activations and their gradients. @default "f32" */
   readonly activations?: DType;
+  /** Whether dropout applies. @default false */
+  readonly training?: boolean;
 }
 
 export class Trace {
   readonly activations: DType;
+  readonly training: boolean;
   readonly nodes: Node[] = [];
   readonly #tensors = new Map<string, Tensor>();
   #count = 0;
 
-  constructor({ activations = "f32" }: TraceOptions = {}) {
+  constructor({ activations = "f32", training = false }: TraceOptions = {}) {
     this.activations = activations;
+    this.training = training;
   }
 
   get tensors(): IterableIterator<Tensor> {

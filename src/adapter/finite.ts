@@ -1,0 +1,7 @@
+// Finds numbers that must not reach a file. Used by save.ts and full.ts.
+
+/** Index of the first NaN or infinity; undefined when all are finite. */
+export function firstNonFinite(values: Float32Array): number | undefined {
+  for (let i = 0; i < values.length; i++) if (!Number.isFinite(values[i])) return i;
+  return undefined;
+}
