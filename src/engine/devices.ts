@@ -1,17 +1,15 @@
 // Which devices this machine has, and which one is used. Next to read: cpu.ts.
 
-import { cpuDevice } from "./cpu.js";
 import { type Device, EngineError } from "./device.js";
-import { referenceDevice } from "./reference/index.js";
-import { tfjsDevice } from "./tfjs/index.js";
 
 /** "auto" takes the first of cpu and tfjs that opens; "reference" is slow, in f64, and judges the others. */
 export type DeviceName = "auto" | "cpu" | "tfjs" | "reference";
 
-const openers: Readonly<Record<Exclude<DeviceName, "auto">, () => Device | Promise<Device>>> = {
-  cpu: () => cpuDevice(),
-  tfjs: () => tfjsDevice(),
-  reference: () => referenceDevice(),
+/** Imported when first asked for: TensorFlow.js alone takes longer to load than all the rest. */
+const openers: Readonly<Record<Exclude<DeviceName, "auto">, () => Promise<Device>>> = {
+  cpu: async () => (await import("./cpu.js")).cpuDevice(),
+  tfjs: async () => (await import("./tfjs/index.js")).tfjsDevice(),
+  reference: async () => (await import("./reference/index.js")).referenceDevice(),
 };
 
 /** Order of "auto". */
@@ -70,7 +68,7 @@ export async function listDevices(): Promise<readonly DeviceReport[]> {
 async function open(name: Exclude<DeviceName, "auto">): Promise<Device> {
   let device = opened.get(name);
   if (!device) {
-    device = Promise.resolve().then(openers[name]);
+    device = openers[name]();
     opened.set(name, device);
     device.catch(() => opened.delete(name));
   }
