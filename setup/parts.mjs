@@ -1,0 +1,129 @@
+// What is set up, in order: what each part is made from, what it leaves, and how it is made. Run by run.mjs.
+
+import { chmodSync, cpSync, existsSync, readFileSync, rmSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { filesUnder } from "./fingerprint.mjs";
+import { findCompiler, findPython } from "./prerequisites.mjs";
+
+export const root = dirname(dirname(fileURLToPath(import.meta.url)));
+
+/** Programs inside .venv. */
+export const venv = (program) => join(root, ".venv", "bin", program);
+
+const tsc = join("node_modules", "typescript", "bin", "tsc");
+const typescript = ["tsconfig.base.json", "package-lock.json"];
+
+/**
+ * One part.
+ *
+ *     name      as shown
+ *     needs     parts that must be current before it starts
+ *     sources   files and folders whose bytes decide whether it is current
+ *     facts     other things it depends on, as JSON
+ *     leaves    files that must be there afterwards
+ *     make      makes it; `command(program, ...args)` runs a program in the root and throws with its output when it fails
+ */
+export const parts = [
+  {
+    name: "packages",
+    does: "npm ci",
+    needs: [],
+    sources: ["package-lock.json", "package.json", "kernel/package.json", "extension/package.json", ".npmrc"],
+    facts: () => [process.versions.modules, process.platform, process.arch],
+    leaves: ["node_modules/.package-lock.json", tsc],
+    make: ({ command }) => {
+      const npm = process.env.npm_execpath?.endsWith(".js") ? [process.execPath, process.env.npm_execpath] : ["npm"];
+      return command(...npm, "ci", "--no-audit", "--no-fund", "--prefer-offline");
+    },
+  },
+  {
+    name: "python",
+    does: ".venv with JupyterLab, pinned in setup/requirements.txt",
+    needs: [],
+    sources: ["setup/requirements.txt"],
+    facts: () => [findPython()?.version, root],
+    leaves: [".venv/bin/python", ".venv/bin/jupyter"],
+    make: async ({ command }) => {
+      rmSync(join(root, ".venv"), { recursive: true, force: true });
+      await command(findPython().program, "-m", "venv", ".venv");
+      const quiet = ["--quiet", "--disable-pip-version-check", "--no-input"];
+      await command(venv("python"), "-m", "pip", "install", ...quiet, "-r", "setup/requirements.txt");
+    },
+  },
+  {
+    name: "native",
+    does: "the C++ library of the cpu device",
+    needs: ["packages"],
+    sources: ["src/engine/native"],
+    facts: () => [findCompiler(), process.versions.modules, process.arch],
+    leaves: [],
+    make: ({ command }) => command(process.execPath, "src/engine/native/build.mjs"),
+  },
+  {
+    name: "library",
+    does: "TypeScript of src/",
+    needs: ["packages"],
+    sources: ["src", "tsconfig.json", ...typescript],
+    facts: () => [],
+    leaves: ["dist/index.js", "dist/cli/main.js"],
+    make: async ({ command }) => {
+      await compile(command, ".", "src", "dist");
+      chmodSync(join(root, "dist", "cli", "main.js"), 0o755);
+    },
+  },
+  {
+    name: "kernel",
+    does: "TypeScript of kernel/",
+    needs: ["library"],
+    sources: ["kernel", "src", ...typescript],
+    facts: () => [],
+    leaves: ["kernel/dist/cli.js"],
+    make: async ({ command }) => {
+      await compile(command, "kernel", "kernel/src", "kernel/dist");
+      chmodSync(join(root, "kernel", "dist", "cli.js"), 0o755);
+    },
+  },
+  {
+    name: "extension",
+    does: "the JupyterLab extension",
+    needs: ["library"],
+    sources: ["extension", "src", ...typescript],
+    facts: () => [],
+    leaves: ["extension/dist/labextension/package.json"],
+    make: ({ command }) => command(process.execPath, "extension/build.mjs"),
+  },
+  {
+    name: "jupyter",
+    does: "kernelspec and labextension inside .venv",
+    needs: ["python", "kernel", "extension"],
+    sources: ["setup/requirements.txt", "kernel", "extension", "src"],
+    facts: () => [root, process.execPath],
+    leaves: [".venv/share/jupyter/labextensions/tunebook-extension/package.json"],
+    make: async ({ command }) => {
+      await command(process.execPath, "kernel/dist/cli.js", "install", "--prefix", ".venv");
+      const built = join(root, "extension", "dist", "labextension");
+      const { name } = JSON.parse(readFileSync(join(built, "package.json"), "utf8"));
+      const place = join(root, ".venv", "share", "jupyter", "labextensions", name);
+      rmSync(place, { recursive: true, force: true });
+      cpSync(built, place, { recursive: true });
+    },
+  },
+];
+
+/** Compile one package, then take away what a source that is gone has left behind. */
+async function compile(command, project, sources, out) {
+  await command(
+    process.execPath,
+    tsc,
+    "-p",
+    join(project, "tsconfig.json"),
+    "--incremental",
+    "--tsBuildInfoFile",
+    join(out, ".tsbuildinfo"),
+  );
+  for (const file of filesUnder(join(root, out))) {
+    const stem = file.slice(join(root, out).length).replace(/\.(js|d\.ts)(\.map)?$/, "");
+    if (stem !== file.slice(join(root, out).length) && !existsSync(join(root, sources, `${stem}.ts`))) rmSync(file);
+  }
+}
