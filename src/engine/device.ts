@@ -27,6 +27,8 @@ export interface Device {
   /** "cpu", "tfjs", "reference", "cuda:0" */
   readonly name: string;
   readonly info: DeviceInfo;
+  /** Set on a device that counts memory and holds none (sketch.ts): nothing need be computed for it. */
+  readonly plansOnly?: boolean;
   /** Bytes of scratch the device needs for this op, exactly. Pure: the planner calls it without allocating, on any machine. */
   workspaceBytes(op: ShapedOp): number;
   /** Exactly `bytes`, zeroed. @throws EngineError when the memory is not there, with what was asked and what is free. */

@@ -5,3 +5,4 @@ export * from "./dtype.js";
 export * from "./ops.js";
 export * from "./program.js";
 export * from "./random.js";
+export * from "./sketch.js";

@@ -3,11 +3,11 @@
 import path from "node:path";
 import type { Device } from "../engine/device.js";
 import { type DeviceName, openDevice } from "../engine/devices.js";
-import { loadTokenizer } from "../tokens/index.js";
-import { readConfig } from "./config.js";
+import { loadTokenizer, type Tokenizer } from "../tokens/index.js";
+import { type LlamaConfig, readConfig } from "./config.js";
 import { families } from "./families/index.js";
 import { type ComputeDType, Model } from "./model.js";
-import { loadResident } from "./resident.js";
+import { loadResident, weightsLayout } from "./resident.js";
 import { openCheckpoint } from "./weights/index.js";
 
 export interface LoadOptions {
@@ -17,6 +17,23 @@ export interface LoadOptions {
   readonly dtype?: ComputeDType;
   /** Longest text in tokens to prepare positions for. @default what config.json allows, at most 4096 */
   readonly contextTokens?: number;
+}
+
+/**
+ * A model from its config alone, for planning: it has every tensor's place and none of its values. Runs nothing.
+ *
+ * @param device - One made by sketchDevice.
+ */
+export function sketchModel(
+  config: LlamaConfig,
+  tokenizer: Tokenizer,
+  { device, dtype, contextTokens }: { readonly device: Device; readonly dtype: ComputeDType; readonly contextTokens: number },
+): Model {
+  const specs = families[config.family].tensors(config, dtype, contextTokens);
+  const { placements, bytes } = weightsLayout(specs);
+  const arena = device.allocate("weights", bytes);
+  const weights = { specs: new Map(specs.map((spec) => [spec.name, spec])), arena, placements, bytes, unused: [] };
+  return new Model({ name: config.family, folder: "", config, tokenizer, device, dtype, contextTokens, weights });
 }
 
 /**

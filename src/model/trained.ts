@@ -40,6 +40,7 @@ export class TrainedTensors {
     const { placements, bytes } = trainedLayout(list);
     const arena = device.allocate("trained", bytes);
     const trained = new TrainedTensors(list, device, arena, placements, bytes, options);
+    if (device.plansOnly) return trained;
     try {
       for (const tensor of list) await trained.write(tensor.name, await values(tensor));
     } catch (error) {
