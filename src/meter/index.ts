@@ -1,0 +1,3 @@
+// Measuring a run: memory so far. A device comes in, bytes come out.
+
+export * from "./memory.js";
