@@ -1,0 +1,200 @@
+// Rows drawn from the little world: for training the tutor, held out to examine it, and the Chinese lesson of notebook 01.
+// The tutor answers in English whatever the language of the question; only the lesson answers in Chinese.
+
+import { bitsAt, permutation } from "../../../../src/engine/random.js";
+import { allFacts, allWords, type Fact, type Word } from "./lexicon.js";
+import { phrases } from "./phrases.js";
+import { type Draw, drawTask, type Task, type TaskKind, taskKinds } from "./tasks.js";
+
+export type Language = "en" | "zh";
+
+export type WorldRow =
+  | { readonly kind: "text"; readonly text: string }
+  | { readonly kind: "instruction"; readonly instruction: string; readonly input?: string; readonly output: string };
+
+/** A question with the only right answer, and what kind of question it is. */
+export interface Exercise {
+  readonly about: string;
+  readonly language: Language;
+  readonly instruction: string;
+  readonly input?: string;
+  readonly output: string;
+}
+
+/** Seeded draws: the n-th call gives the same number on every machine. */
+export function drawFrom(...seed: number[]): Draw {
+  let calls = 0;
+  return (below) => Math.floor((bitsAt(...seed, calls++) / 0x100000000) * below);
+}
+
+function hashOf(text: string): number {
+  return bitsAt(...Array.from(text, (character) => character.codePointAt(0) as number));
+}
+
+/** One in ten contents is never trained on; which ones depends on the content alone, so no draw can leak one. */
+function isHeldOut(kind: string, content: string): boolean {
+  return hashOf(`${kind}|${content}`) % 10 === 0;
+}
+
+function fill(phrase: string, subject: string, relation: string, answer = ""): string {
+  const text = phrase.replace("{x}", subject).replace("{r}", relation).replace("{a}", answer);
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+/** The question number `wording` of a fact. */
+function ask(fact: Fact, language: Language, wording: number): string {
+  const list = phrases[fact.kind][language];
+  return fill(list[wording % list.length] as string, fact.subject[language], fact.relation?.[language] ?? "");
+}
+
+function factContent(fact: Fact, language: Language, wording: number): string {
+  return `${fact.subject.en} ${fact.relation?.en ?? ""} ${language} ${wording}`;
+}
+
+function translation(word: Word, language: Language, wording: number): Exercise {
+  const list = phrases.translate[language];
+  const instruction = fill(list[wording % list.length] as string, word.zh, "");
+  return { about: "translate", language, instruction, output: word.en };
+}
+
+function taskExercise(task: Task, language: Language): Exercise {
+  const { kind, instruction, input, output } = task;
+  return { about: kind, language, instruction, ...(input === undefined ? {} : { input }), output };
+}
+
+/** A new task of `kind` that is (or is not) held out. Sums are held out with their terms in either order. */
+function taskOf(kind: TaskKind, language: Language, heldOut: boolean, draw: Draw): Task {
+  for (;;) {
+    const task = drawTask(kind, language, draw);
+    const content = kind === "add" ? task.content.split(" ").sort().join(" ") : task.content;
+    // Every single word is trained on: "capitals" of a word never seen would be guesswork; next numbers are only a hundred.
+    const always = kind === "next number" || (task.input !== undefined && !task.input.includes(" "));
+    if ((!always && isHeldOut(kind, content)) === heldOut) return task;
+  }
+}
+
+const wordingCount = 8;
+
+/** All questions about facts, in both languages, split by (fact, wording). */
+function factExercises(heldOut: boolean): Exercise[] {
+  const found: Exercise[] = [];
+  for (const fact of allFacts) {
+    for (const language of ["en", "zh"] as const) {
+      for (let wording = 0; wording < wordingCount; wording++) {
+        if (isHeldOut(fact.kind, factContent(fact, language, wording)) !== heldOut) continue;
+        found.push({ about: fact.kind, language, instruction: ask(fact, language, wording), output: fact.answer.en });
+      }
+    }
+  }
+  return found;
+}
+
+/** All questions of translation, split by (word, wording). */
+function translationExercises(heldOut: boolean): Exercise[] {
+  return allWords.flatMap((word) =>
+    (["en", "zh"] as const).flatMap((language) =>
+      phrases.translate[language].flatMap((_, wording) =>
+        isHeldOut("translate", `${word.en} ${language} ${wording}`) === heldOut ? [translation(word, language, wording)] : [],
+      ),
+    ),
+  );
+}
+
+function statement(fact: Fact, language: Language): string {
+  return fill(phrases[fact.kind].says[language], fact.subject[language], fact.relation?.[language] ?? "", fact.answer[language]);
+}
+
+function rowOf({ instruction, input, output }: Exercise): WorldRow {
+  return { kind: "instruction", instruction, ...(input === undefined ? {} : { input }), output };
+}
+
+/** Kinds of worked tasks, as often as they are drawn: arithmetic is the hardest and comes most. */
+const taskMix: readonly TaskKind[] = ["add", "add", "add", "add", "add", "subtract", "subtract", "subtract", "subtract", "subtract", ...taskKinds];
+
+/**
+ * `count` rows to train the tutor on, none of them held out: of 20 rows 4 ask for facts, 1 for a translation, 13 are worked tasks
+ * and 2 are plain sentences in either language, so that the tutor has read Chinese though it never answers in it.
+ */
+export function trainingRows(count: number, seed: number): WorldRow[] {
+  const facts = factExercises(false);
+  const translations = translationExercises(false);
+  const draw = drawFrom(seed, 1);
+  const pick = <T>(list: readonly T[]): T => list[draw(list.length)] as T;
+  return Array.from({ length: count }, (): WorldRow => {
+    const lot = draw(20);
+    const language = draw(2) === 0 ? "en" : "zh";
+    if (lot < 4) return rowOf(pick(facts));
+    if (lot < 5) return rowOf(pick(translations));
+    if (lot < 18) return rowOf(taskExercise(taskOf(pick(taskMix), language, false, draw), language));
+    return { kind: "text", text: statement(pick(allFacts), draw(4) === 0 ? "en" : "zh") };
+  });
+}
+
+/** The examination: held-out questions, at most `most` of each kind. */
+export function heldOutExercises(most: number, seed: number): Exercise[] {
+  const draw = drawFrom(seed, 2);
+  const byKind = new Map<string, Exercise[]>();
+  for (const exercise of [...factExercises(true), ...translationExercises(true)]) {
+    const list = byKind.get(exercise.about) ?? [];
+    byKind.set(exercise.about, list);
+    list.push(exercise);
+  }
+  const sampled = [...byKind.values()].flatMap((list) =>
+    Array.from(permutation(list.length, seed, 3).subarray(0, most), (at) => list[at] as Exercise),
+  );
+  const worked = taskKinds
+    .filter((kind) => kind !== "next number")
+    .flatMap((kind) =>
+      Array.from({ length: most }, (_, i) => {
+        const language = i % 2 === 0 ? "en" : "zh";
+        return taskExercise(taskOf(kind, language, true, draw), language);
+      }),
+    );
+  return [...sampled, ...worked];
+}
+
+/** The Chinese lesson: rows to learn from, and questions about the same world whose Chinese answers the lesson does not show. */
+export interface Lesson {
+  readonly rows: readonly Exercise[];
+  /** Facts of which the lesson has no row at all: their Chinese answer must come from what the tutor knows. */
+  readonly newFacts: readonly Exercise[];
+  /** Facts of the lesson, asked in a wording that the lesson does not use for them. */
+  readonly newWordings: readonly Exercise[];
+}
+
+/** Facts without a twin: their answer is the answer of no other fact, so the lesson must show it. */
+function answersOnce(fact: Fact): boolean {
+  return allFacts.filter(({ answer }) => answer.zh === fact.answer.zh).length === 1;
+}
+
+/**
+ * Chinese questions with Chinese answers: two wordings of most facts, and `tasks` worked tasks whose answers are digits, English
+ * words, or yes and no in Chinese.
+ */
+export function chineseLesson(seed: number, tasks: number): Lesson {
+  const draw = drawFrom(seed, 4);
+  const rows: Exercise[] = [];
+  const newFacts: Exercise[] = [];
+  const newWordings: Exercise[] = [];
+  for (const fact of allFacts) {
+    const order = permutation(wordingCount, seed, hashOf(factContent(fact, "zh", 0)));
+    const exercise = (i: number): Exercise => ({
+      about: fact.kind,
+      language: "zh",
+      instruction: ask(fact, "zh", order[i] as number),
+      output: fact.answer.zh,
+    });
+    const kept = answersOnce(fact) || hashOf(`lesson ${factContent(fact, "zh", 0)}`) % 4 !== 0;
+    if (kept) {
+      rows.push(exercise(0), exercise(1));
+      newWordings.push(exercise(2));
+    } else newFacts.push(exercise(0));
+  }
+  const mix = taskKinds.filter((kind) => kind !== "next number");
+  for (let i = 0; i < tasks; i++) {
+    const task = taskOf(mix[i % mix.length] as TaskKind, "zh", false, draw);
+    rows.push({ ...taskExercise(task, "zh"), output: task.outputZh ?? task.output });
+  }
+  const order = permutation(rows.length, seed, 5);
+  return { rows: Array.from(order, (at) => rows[at] as Exercise), newFacts, newWordings };
+}
