@@ -29,7 +29,7 @@ export const parts = [
     name: "packages",
     does: "npm ci",
     needs: [],
-    sources: ["package-lock.json", "package.json", "kernel/package.json", "extension/package.json", ".npmrc"],
+    sources: ["package-lock.json", ".npmrc"],
     facts: () => [process.versions.modules, process.platform, process.arch],
     leaves: ["node_modules/.package-lock.json", tsc],
     make: ({ command }) => {

@@ -1,0 +1,25 @@
+#!/usr/bin/env node
+// The `tunebook` command. One file per subcommand; flags come from the options tables of the rooms they belong to.
+
+import { createRequire } from "node:module";
+import { Command } from "commander";
+import { addDevices } from "./devices.js";
+import { addGenerate } from "./generate.js";
+import { addPlan } from "./plan.js";
+import { describeError } from "./report.js";
+import { addTrain } from "./train.js";
+
+const { version, description } = createRequire(import.meta.url)("../../package.json") as { version: string; description: string };
+
+const program = new Command("tunebook").description(description).version(version).showHelpAfterError();
+addTrain(program);
+addGenerate(program);
+addPlan(program);
+addDevices(program);
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  process.stderr.write(`${describeError(error)}\n`);
+  process.exitCode = 1;
+}
