@@ -1,6 +1,17 @@
 // Text in, token ids out: tokenizers, the templates that say which tokens are trained, and batches of them.
 
+export { type Batch, type BatchOptions, batches } from "./batch.js";
 export { TokenizerError } from "./error.js";
 export { loadTokenizer } from "./load.js";
 export { StreamDecoder } from "./stream.js";
+export {
+  applyTemplate,
+  type Encoded,
+  encodeRows,
+  renderPrompt,
+  type Template,
+  type TemplateName,
+  type TemplateOptions,
+  templates,
+} from "./template.js";
 export type { EncodeOptions, Tokenizer } from "./tokenizer.js";

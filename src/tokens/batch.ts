@@ -1,0 +1,87 @@
+// Encoded rows -> batches: the only padding, and the only shift by one.
+
+import { IGNORED } from "../engine/ops.js";
+import { permutation } from "../engine/random.js";
+import type { Encoded } from "./template.js";
+
+/** A block of rows, each array row-major [batch, seq], padded on the right. */
+export interface Batch {
+  readonly tokens: Int32Array;
+  /** labels[t] is the token that position t must predict, or IGNORED. */
+  readonly labels: Int32Array;
+  /** Place of each token in its row; 0 for padding. */
+  readonly positions: Int32Array;
+  /** [batch, seq, 2]: the keys of its own row that each token sees, from and to: [0, t + 1), and [0, 0) for padding. */
+  readonly ranges: Int32Array;
+  readonly batch: number;
+  readonly seq: number;
+  /** Tokens without padding. */
+  readonly tokenCount: number;
+  /** Labels that are not IGNORED. */
+  readonly trainedCount: number;
+  /** Positions in the data of the rows; fewer than `batch` when padded rows fill the last batch. */
+  readonly rows: readonly number[];
+}
+
+export interface BatchOptions {
+  /** Rows of every batch. The last one is filled up with rows of padding, so that shapes stay few. */
+  readonly batchSize: number;
+  /** Rows come in a random order of this seed and epoch. Left out, they come in their own. */
+  readonly seed?: number | undefined;
+  /** @default 0 */
+  readonly epoch?: number;
+  /** Id that fills rows; nothing sees it and nothing trains on it. */
+  readonly pad: number;
+  /** Length of a batch: its longest row, rounded up to a multiple of this. @default 32 */
+  readonly multipleOf?: number;
+  /** No batch is longer, whatever the rounding. @default no limit */
+  readonly maxTokens?: number;
+}
+
+/**
+ * Every row once, in batches.
+ *
+ * @throws RangeError when there are no rows, one is longer than `maxTokens`, or an option makes no sense.
+ */
+export function* batches(encoded: readonly Encoded[], options: BatchOptions): Generator<Batch> {
+  const { batchSize, seed, epoch = 0, pad, multipleOf = 32, maxTokens = Number.POSITIVE_INFINITY } = options;
+  if (!Number.isInteger(batchSize) || batchSize < 1)
+    throw new RangeError(`expected \`batchSize\` to be an integer from 1, got ${batchSize}`);
+  if (!Number.isInteger(multipleOf) || multipleOf < 1)
+    throw new RangeError(`expected \`multipleOf\` to be an integer from 1, got ${multipleOf}`);
+  if (encoded.length === 0) throw new RangeError("batches: there are no rows");
+  const order = seed === undefined ? Uint32Array.from(encoded.keys()) : permutation(encoded.length, seed, epoch);
+  for (let start = 0; start < order.length; start += batchSize) {
+    const rows = [...order.subarray(start, start + batchSize)].map((i) => encoded[i] as Encoded);
+    const longest = rows.reduce((most, { ids }) => Math.max(most, ids.length), 1);
+    const tooLong = rows.find(({ ids }) => ids.length > maxTokens);
+    if (tooLong)
+      throw new RangeError(
+        `batches: row ${tooLong.row} has ${tooLong.ids.length} tokens, more than \`maxTokens\` ${maxTokens}`,
+      );
+    yield batchOf(rows, batchSize, Math.min(maxTokens, Math.ceil(longest / multipleOf) * multipleOf), pad);
+  }
+}
+
+function batchOf(rows: readonly Encoded[], batch: number, seq: number, pad: number): Batch {
+  const tokens = new Int32Array(batch * seq).fill(pad);
+  const labels = new Int32Array(batch * seq).fill(IGNORED);
+  const positions = new Int32Array(batch * seq);
+  const ranges = new Int32Array(batch * seq * 2);
+  let tokenCount = 0;
+  let trainedCount = 0;
+  for (const [b, { ids, trained }] of rows.entries()) {
+    for (const [t, id] of ids.entries()) {
+      const at = b * seq + t;
+      tokens[at] = id;
+      positions[at] = t;
+      ranges[2 * at + 1] = t + 1;
+      if (trained[t + 1]) {
+        labels[at] = ids[t + 1] as number;
+        trainedCount += 1;
+      }
+    }
+    tokenCount += ids.length;
+  }
+  return { tokens, labels, positions, ranges, batch, seq, tokenCount, trainedCount, rows: rows.map(({ row }) => row) };
+}
