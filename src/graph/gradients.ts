@@ -5,7 +5,7 @@
 
 import type { OpName } from "../engine/ops.js";
 import { ShapeError, type Tensor } from "./tensor.js";
-import type { Node, Trace } from "./trace.js";
+import type { Node, Scope, Trace } from "./trace.js";
 
 /** The gradients still on their way back. */
 class Backward {
@@ -35,10 +35,14 @@ class Backward {
     this.#pending.set(tensor, y);
   }
 
-  /** Where an op that can add shall put its contribution, and whether it must add: 1, or 0 when it is the first. */
-  into(tensor: Tensor): { readonly target: Tensor; readonly accumulate: 0 | 1 } {
+  /**
+   * Where an op that can add shall put its contribution, and whether it must add: 1, or 0 when it is the first.
+   *
+   * @param dy - What the op reads: a sum that is the same tensor cannot be added to while it is read.
+   */
+  into(tensor: Tensor, dy: Tensor): { readonly target: Tensor; readonly accumulate: 0 | 1 } {
     const sum = this.#pending.get(tensor);
-    if (sum && this.#alone(sum)) return { target: sum, accumulate: 1 };
+    if (sum && sum !== dy && this.#alone(sum)) return { target: sum, accumulate: 1 };
     const target = this.like(tensor);
     if (sum) this.trace.record("cast", [sum], [target], []);
     this.#pending.set(tensor, target);
@@ -81,7 +85,7 @@ const rules: Partial<Record<OpName, Rule>> = {
     const rstd = node.outputs[1];
     if (weight.place === "trained") back.trace.record("rmsNormWeight", [dy, x, rstd], [back.trace.gradient(weight)], []);
     if (!x.learns) return;
-    const { target, accumulate } = back.into(x);
+    const { target, accumulate } = back.into(x, dy);
     back.trace.record("rmsNormInput", [dy, x, weight, rstd], [target], [accumulate]);
   },
 
@@ -102,7 +106,7 @@ const rules: Partial<Record<OpName, Rule>> = {
     if (!x.learns || back.inputDone.has(node)) return;
     // The adapter reads the same x: its share of dx rides along in this product instead of reading dx again.
     const shared = inner?.inputs[0] === x ? inner : undefined;
-    const { target, accumulate } = back.into(x);
+    const { target, accumulate } = back.into(x, dy);
     trace.record("linearInput", [dy, w, shared && g, shared?.inputs[1]], [target], [1, accumulate]);
     if (shared) back.inputDone.add(shared);
   },
@@ -164,7 +168,6 @@ export function differentiate(trace: Trace, totals: Tensor): void {
   if (at < 0) throw new ShapeError(`differentiate: expected the totals of headLoss, got "${totals.name}"`);
   if (!totals.learns) throw new ShapeError("differentiate: nothing that trains is behind the loss");
   const back = new Backward(trace);
-  const forward = trace.nodes.slice(0, at);
   const loss = trace.nodes[at] as Node;
   const [x, w] = loss.inputs as [Tensor, Tensor];
   // The loss op makes its gradients in the same pass over the logits.
@@ -174,11 +177,67 @@ export function differentiate(trace: Trace, totals: Tensor): void {
   trace.nodes[at] = { ...loss, outputs: [nll, totals, dx, dw, logits] };
   if (dx) back.give(x, dx);
 
-  for (const node of forward.reverse()) {
+  for (let end = at; end > 0; ) {
+    const scope = recomputedScope(trace, end);
+    const start = scope?.start ?? end - 1;
+    const nodes = trace.nodes.slice(start, end);
+    backward(back, scope ? again(back, nodes) : nodes);
+    end = start;
+  }
+  dropUnread(trace);
+}
+
+function backward(back: Backward, nodes: readonly Node[]): void {
+  for (const node of [...nodes].reverse()) {
     const dy = back.take(node.outputs[0]);
     if (!dy) continue;
     const rule = rules[node.op];
     if (!rule) throw new ShapeError(`differentiate: "${node.op}" has no gradient, and something that trains is behind it`);
     rule(back, node, dy);
   }
+}
+
+/** The widest scope that ends before this node and is not kept. */
+function recomputedScope(trace: Trace, end: number): Scope | undefined {
+  const candidates = trace.scopes.filter((scope) => scope.recompute && scope.end === end && scope.start < end);
+  return candidates.sort((a, b) => a.start - b.start)[0];
+}
+
+/**
+ * Run a stretch of the forward once more, on values of its own, so that those of the first time need not be kept.
+ * The same ops on the same operands give the same bits. What of it nobody reads is dropped afterwards.
+ *
+ * @see Chen et al. 2016, Training deep nets with sublinear memory cost, https://arxiv.org/abs/1604.06174
+ */
+function again(back: Backward, nodes: readonly Node[]): readonly Node[] {
+  const { trace } = back;
+  const copies = new Map<Tensor, Tensor>();
+  return nodes.map((node) => {
+    const outputs = node.outputs.map((tensor) => {
+      if (!tensor) return undefined;
+      if (tensor.place !== "value") {
+        throw new ShapeError(`differentiate: "${tensor.name}" is ${tensor.place} and cannot be computed a second time`);
+      }
+      const { dtype, shape, learns } = tensor;
+      const copy = trace.value(`${tensor.name}'`, dtype, shape, { learns });
+      copies.set(tensor, copy);
+      const dy = back.take(tensor);
+      if (dy) back.give(copy, dy);
+      return copy;
+    });
+    return trace.record(node.op, node.inputs.map((tensor) => (tensor && copies.get(tensor)) ?? tensor), outputs, node.attrs);
+  });
+}
+
+/** Remove ops whose results nobody reads. */
+function dropUnread(trace: Trace): void {
+  const read = new Set<Tensor>();
+  const kept: Node[] = [];
+  for (const node of [...trace.nodes].reverse()) {
+    const lasts = node.outputs.some((tensor) => tensor && tensor.place !== "value" && tensor.place !== "scratch");
+    if (!lasts && !node.outputs.some((tensor) => tensor && read.has(tensor))) continue;
+    for (const tensor of node.inputs) if (tensor) read.add(tensor);
+    kept.push(node);
+  }
+  trace.nodes.splice(0, trace.nodes.length, ...kept.reverse());
 }

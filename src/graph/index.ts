@@ -4,4 +4,4 @@ export { differentiate } from "./gradients.js";
 export * from "./ops.js";
 export { type Layout, layOut, type Placement, type Placements, type PlannedProgram, type PlanOptions, planProgram } from "./plan.js";
 export { bindShape, type Place, ShapeError, type Tensor } from "./tensor.js";
-export { gradientName, type Node, Trace } from "./trace.js";
+export { gradientName, type Node, type Scope, Trace, type TraceOptions } from "./trace.js";

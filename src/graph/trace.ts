@@ -13,22 +13,37 @@ export interface Node {
   readonly attrs: readonly number[];
 }
 
+/** A named stretch of the forward, such as a layer. */
+export interface Scope {
+  readonly name: string;
+  /** Position of its first node, and of the first one after it. */
+  readonly start: number;
+  readonly end: number;
+  /** Its values are not kept for the backward but computed again there. */
+  readonly recompute: boolean;
+}
+
 export interface TraceOptions {
   /** Dtype of the activations and their gradients. @default "f32" */
   readonly activations?: DType;
   /** Whether dropout applies. @default false */
   readonly training?: boolean;
+  /** Which scopes to compute again in the backward instead of keeping their values. @default none */
+  readonly recompute?: (scope: string) => boolean;
 }
 
 export class Trace {
   readonly activations: DType;
   readonly training: boolean;
   readonly nodes: Node[] = [];
+  readonly scopes: Scope[] = [];
+  readonly #recompute: (scope: string) => boolean;
   readonly #tensors = new Map<string, Tensor>();
   #count = 0;
 
-  constructor({ activations = "f32", training = false }: TraceOptions = {}) {
+  constructor({ activations = "f32", training = false, recompute = () => false }: TraceOptions = {}) {
     this.activations = activations;
+    this.#recompute = recompute;
     this.training = training;
   }
 
@@ -64,6 +79,14 @@ export class Trace {
     { learns = false, place = "value" }: { readonly learns?: boolean; readonly place?: Place } = {},
   ): Tensor {
     return this.#add({ name: `${what}#${this.#count}`, place, dtype, shape, learns });
+  }
+
+  /** Everything `build` records belongs to a scope of this name. Scopes may lie within one another. */
+  scope<T>(name: string, build: () => T): T {
+    const start = this.nodes.length;
+    const result = build();
+    this.scopes.push({ name, start, end: this.nodes.length, recompute: this.#recompute(name) });
+    return result;
   }
 
   /** Keep a value where the host can read it after the run, under this name. */

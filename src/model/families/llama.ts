@@ -70,8 +70,12 @@ export const llama: Family = {
     for (let layer = 0; layer < config.layers; layer++) {
       const norm = (name: string, of: Tensor) =>
         rmsNorm(of, model.parameter(trace, `model.layers.${layer}.${name}.weight`), config.normEps);
-      x = add(x, attend(model, trace, inputs, layer, norm("input_layernorm", x)));
-      x = add(x, feedForward(model, trace, layer, norm("post_attention_layernorm", x)));
+      x = trace.scope(`layers.${layer}`, () => {
+        const y = add(x, attend(model, trace, inputs, layer, norm("input_layernorm", x)));
+        return trace.scope(`layers.${layer}.mlp`, () => {
+          return add(y, feedForward(model, trace, layer, norm("post_attention_layernorm", y)));
+        });
+      });
     }
     return rmsNorm(x, model.parameter(trace, "model.norm.weight"), config.normEps);
   },
