@@ -1,0 +1,38 @@
+// Every op of the table in TensorFlow.js ops. Formulas: ../ops.ts; judged against reference/ by the contract suite.
+
+import type { Kernels } from "../operands.js";
+import { attention, attentionBackward } from "./attention.js";
+import { add, cast, dropout, swiglu, swigluBackward, zero } from "./elementwise.js";
+import { linear, linearBias, linearInput, linearWeight } from "./linear.js";
+import { headLoss } from "./loss.js";
+import { rmsNorm, rmsNormInput, rmsNormWeight } from "./norm.js";
+import type { Context, Operand, Results } from "./operand.js";
+import { adamw, sumSquares } from "./optimizer.js";
+import { rope } from "./rope.js";
+import { embedding, embeddingWeight, gatherRows, writeRows } from "./rows.js";
+
+export const kernels: Kernels<Operand, Context, Results> = {
+  embedding,
+  embeddingWeight,
+  rmsNorm,
+  rmsNormInput,
+  rmsNormWeight,
+  linear,
+  linearInput,
+  linearWeight,
+  linearBias,
+  rope,
+  attention,
+  attentionBackward,
+  swiglu,
+  swigluBackward,
+  add,
+  cast,
+  gatherRows,
+  writeRows,
+  headLoss,
+  zero,
+  sumSquares,
+  adamw,
+  dropout,
+};

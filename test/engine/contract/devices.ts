@@ -1,0 +1,40 @@
+// The devices that the contract suite judges. One that cannot be opened here is skipped by name, with the reason in the title.
+
+import { describe, test } from "vitest";
+import type { Device } from "../../../src/engine/device.js";
+import { openDevice } from "../../../src/engine/devices.js";
+import type { DType } from "../../../src/engine/dtype.js";
+import type { Tolerance } from "../../close.js";
+
+const names = ["reference", "cpu", "tfjs"] as const;
+
+const found = await Promise.all(
+  names.map(async (name) => {
+    try {
+      return { name, device: await openDevice(name) };
+    } catch (error) {
+      return { name, reason: (error as Error).message.split("\n")[0] as string };
+    }
+  }),
+);
+
+/** Declare the same tests for every device. */
+export function onEveryDevice(suite: (device: Device, name: (typeof names)[number]) => void): void {
+  for (const entry of found) {
+    describe(entry.name, () => {
+      if (entry.device) suite(entry.device, entry.name);
+      else test.skip(`not run: ${entry.reason}`, () => undefined);
+    });
+  }
+}
+
+/**
+ * How far a device's numbers may be from those of the exact reference, for values of about 1 and sums of up to a few hundred terms.
+ * f32 has 24 bits, so sums in another order differ by about 1e-6; bf16 has 8 bits and f16 has 11, rounded once on entry to a
+ * product and once on the way out.
+ */
+export const tolerances: Readonly<Record<Exclude<DType, "i32">, Tolerance>> = {
+  f32: { absolute: 2e-5, relative: 2e-5 },
+  bf16: { absolute: 2e-2, relative: 2 ** -7 },
+  f16: { absolute: 3e-3, relative: 2 ** -9 },
+};
