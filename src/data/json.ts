@@ -133,9 +133,9 @@ function stringEnd(text: string, at: number): number | { offset: number; problem
       };
     }
     if (code !== 0x5c) continue;
-    const escape = text[i + 1];
-    if (escape === "u" && /^[0-9a-fA-F]{4}/.test(text.slice(i + 2, i + 6))) i += 5;
-    else if (escape !== undefined && '"\\/bfnrt'.includes(escape)) i += 1;
+    const escaped = text[i + 1];
+    if (escaped === "u" && /^[0-9a-fA-F]{4}/.test(text.slice(i + 2, i + 6))) i += 5;
+    else if (escaped !== undefined && '"\\/bfnrt'.includes(escaped)) i += 1;
     else return { offset: i, problem: "a string has a backslash that escapes nothing: write it as \\\\" };
   }
   return { offset: at, problem: "a string opens here and is never closed" };
