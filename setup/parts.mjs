@@ -1,7 +1,7 @@
 // What is set up, in order: what each part is made from, what it leaves, and how it is made. Run by run.mjs.
 
-import { chmodSync, cpSync, existsSync, readFileSync, rmSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { chmodSync, cpSync, existsSync, rmSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { filesUnder } from "./fingerprint.mjs";
 import { findCompiler, findPython } from "./prerequisites.mjs";
@@ -12,7 +12,24 @@ export const root = dirname(dirname(fileURLToPath(import.meta.url)));
 export const venv = (program) => join(root, ".venv", "bin", program);
 
 const tsc = join("node_modules", "typescript", "bin", "tsc");
+const labextension = join("share", "jupyter", "labextensions", "tunebook-extension");
 const typescript = ["tsconfig.base.json", "package-lock.json"];
+
+/** The Python environment, where none is given. */
+const python = {
+  name: "python",
+  does: ".venv with JupyterLab, pinned in setup/requirements.txt",
+  needs: [],
+  sources: ["setup/requirements.txt"],
+  facts: () => [findPython()?.version, root],
+  leaves: [".venv/bin/python", ".venv/bin/jupyter"],
+  make: async ({ command }) => {
+    rmSync(join(root, ".venv"), { recursive: true, force: true });
+    await command(findPython().program, "-m", "venv", ".venv");
+    const quiet = ["--quiet", "--disable-pip-version-check", "--no-input"];
+    await command(venv("python"), "-m", "pip", "install", ...quiet, "-r", "setup/requirements.txt");
+  },
+};
 
 /**
  * One part.
@@ -23,8 +40,10 @@ const typescript = ["tsconfig.base.json", "package-lock.json"];
  *     facts     other things it depends on, as JSON
  *     leaves    files that must be there afterwards
  *     make      makes it; `command(program, ...args)` runs a program in the root and throws with its output when it fails
+ *
+ * @param prefix - A Python environment that already has JupyterLab, to use in place of .venv.
  */
-export const parts = [
+export const partsFor = (prefix = ".venv") => [
   {
     name: "packages",
     does: "npm ci",
@@ -37,20 +56,7 @@ export const parts = [
       return command(...npm, "ci", "--no-audit", "--no-fund", "--prefer-offline");
     },
   },
-  {
-    name: "python",
-    does: ".venv with JupyterLab, pinned in setup/requirements.txt",
-    needs: [],
-    sources: ["setup/requirements.txt"],
-    facts: () => [findPython()?.version, root],
-    leaves: [".venv/bin/python", ".venv/bin/jupyter"],
-    make: async ({ command }) => {
-      rmSync(join(root, ".venv"), { recursive: true, force: true });
-      await command(findPython().program, "-m", "venv", ".venv");
-      const quiet = ["--quiet", "--disable-pip-version-check", "--no-input"];
-      await command(venv("python"), "-m", "pip", "install", ...quiet, "-r", "setup/requirements.txt");
-    },
-  },
+  ...(prefix === ".venv" ? [python] : []),
   {
     name: "native",
     does: "the C++ library of the cpu device",
@@ -95,16 +101,15 @@ export const parts = [
   },
   {
     name: "jupyter",
-    does: "kernelspec and labextension inside .venv",
+    does: `kernelspec and labextension inside ${prefix}`,
     needs: ["python", "kernel", "extension"],
     sources: ["setup/requirements.txt", "kernel", "extension", "src"],
-    facts: () => [root, process.execPath],
-    leaves: [".venv/share/jupyter/labextensions/tunebook-extension/package.json"],
+    facts: () => [root, process.execPath, resolve(prefix)],
+    leaves: [join(prefix, labextension, "package.json")],
     make: async ({ command }) => {
-      await command(process.execPath, "kernel/dist/cli.js", "install", "--prefix", ".venv");
+      await command(process.execPath, "kernel/dist/cli.js", "install", "--prefix", prefix);
       const built = join(root, "extension", "dist", "labextension");
-      const { name } = JSON.parse(readFileSync(join(built, "package.json"), "utf8"));
-      const place = join(root, ".venv", "share", "jupyter", "labextensions", name);
+      const place = resolve(root, prefix, labextension);
       rmSync(place, { recursive: true, force: true });
       cpSync(built, place, { recursive: true });
     },

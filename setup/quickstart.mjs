@@ -7,7 +7,10 @@ import { readdirSync } from "node:fs";
 import { basename, join, relative } from "node:path";
 import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
-import { RunProgress, runSummary } from "../dist/cli/progress.js";
+import { runSummary } from "../dist/cli/summary.js";
+import { totalBytes } from "../dist/widgets/format.js";
+import { hasEnded } from "../dist/widgets/state.js";
+import { terminalDrawer } from "../dist/widgets/terminal.js";
 import { root, venv } from "./parts.mjs";
 
 const { values } = parseArgs({ options: { notebook: { type: "string" } } });
@@ -23,32 +26,33 @@ const child = spawn(venv("python"), ["setup/notebook.py", notebook, output], {
   cwd: root,
   stdio: ["ignore", "pipe", "inherit"],
 });
+const closed = new Promise((resolve) => child.once("close", resolve));
 for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => child.kill(signal));
 
-/** By run id: the bar and the last state; a notebook may train more than once. */
+/** By run id: what draws it, its last state, and the most bytes it held; a notebook may train more than once. */
 const runs = new Map();
-let drawing;
 let failed;
 let written;
 
 const tell = {
   notebook: () => undefined,
   cell({ number, of, first }) {
-    drawing?.stop();
     console.log(`  cell ${number}/${of}  ${first}`);
   },
-  run({ state }) {
-    const run = runs.get(state.runId) ?? { progress: new RunProgress() };
-    runs.set(state.runId, { ...run, state });
-    drawing = run.progress;
-    drawing.show(state);
+  async run({ state }) {
+    const run = runs.get(state.runId) ?? { drawer: terminalDrawer(), peakBytes: 0, ended: false };
+    runs.set(state.runId, run);
+    run.state = state;
+    if (state.memory) run.peakBytes = Math.max(run.peakBytes, totalBytes(state.memory));
+    if (run.ended) return;
+    run.ended = hasEnded(state.status);
+    if (run.ended) await run.drawer.last(state);
+    else run.drawer.draw(state);
   },
   stream({ name, text }) {
-    drawing?.stop();
     process[name === "stderr" ? "stderr" : "stdout"].write(text.replace(/^(?=.)/gm, "    "));
   },
   failed(event) {
-    drawing?.stop();
     failed = event;
   },
   written(event) {
@@ -58,14 +62,13 @@ const tell = {
 
 for await (const line of createInterface({ input: child.stdout })) {
   const event = JSON.parse(line);
-  tell[event.kind](event);
+  await tell[event.kind](event);
 }
-const code = child.exitCode ?? (await new Promise((resolve) => child.once("close", resolve)));
-drawing?.stop();
+const code = await closed;
 
-for (const { state, progress } of runs.values()) {
+for (const { state, peakBytes } of runs.values()) {
   console.log(`\nrun ${state.runId} ${state.status}${state.reason ? `: ${state.reason}` : ""}`);
-  console.log(runSummary(state, progress.peakBytes, process.stdout.columns ?? 100));
+  console.log(runSummary(state, peakBytes, process.stdout.columns ?? 100));
 }
 if (failed) console.error(`\n${basename(notebook)}: cell ${failed.number} failed\n\n${failed.traceback}`);
 if (written)

@@ -2,13 +2,13 @@
 
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
-import { join } from "node:path";
+import { resolve } from "node:path";
 import { systemPackages } from "./browser.mjs";
 import { fingerprint, readState, writeState } from "./fingerprint.mjs";
-import { parts, root } from "./parts.mjs";
+import { partsFor, root } from "./parts.mjs";
 import { describeMissing, missing } from "./prerequisites.mjs";
 
-const stateFile = join(root, ".cache", "setup.json");
+const stateFile = resolve(root, ".cache", "setup.json");
 
 /** Lines of a failed command's output that are shown. */
 const tailLines = 60;
@@ -40,9 +40,10 @@ export function command(program, ...args) {
  *
  * @param options.browser - Also look for a browser for the tests, and install Debian's where that is allowed.
  * @param options.force - Make every part again.
+ * @param options.prefix - A Python environment that already has JupyterLab, to use in place of .venv.
  * @returns whether everything is ready; what is not has been said on stderr.
  */
-export async function setUp({ browser = false, force = false } = {}) {
+export async function setUp({ browser = false, force = false, prefix } = {}) {
   const began = Date.now();
   const seconds = (since) => `${((Date.now() - since) / 1000).toFixed(1)} s`;
   const lacking = missing();
@@ -60,14 +61,14 @@ export async function setUp({ browser = false, force = false } = {}) {
     const needed = await Promise.all(part.needs.map((name) => running.get(name)));
     if (needed.includes(false)) return false;
     const print = fingerprint(root, part.sources, part.facts());
-    const there = part.leaves.every((file) => existsSync(join(root, file)));
+    const there = part.leaves.every((file) => existsSync(resolve(root, file)));
     if (!force && there && state[part.name] === print) return true;
 
     const since = Date.now();
     if (made++ === 0) console.error("set-up (a first one takes some minutes, later ones only what changed)");
     try {
       await part.make({ command });
-      const absent = part.leaves.filter((file) => !existsSync(join(root, file)));
+      const absent = part.leaves.filter((file) => !existsSync(resolve(root, file)));
       if (absent.length > 0) throw new CommandError(`${part.name} was made but left no ${absent.join(", ")}`);
     } catch (error) {
       failed = true;
@@ -81,7 +82,7 @@ export async function setUp({ browser = false, force = false } = {}) {
     return true;
   }
 
-  for (const part of parts) running.set(part.name, bring(part));
+  for (const part of partsFor(prefix)) running.set(part.name, bring(part));
   await Promise.all(running.values());
   if (failed) return false;
   if (!(await systemPackages({ browser, state, command }))) return false;

@@ -42,9 +42,12 @@ export function readTrainConfig(file: string): TrainConfig {
     throw new ConfigError(`${file}: expected \`${name}\` to be a text that is not empty, got ${JSON.stringify(value)}`);
   };
   if (lora !== undefined && (typeof lora !== "object" || lora === null || Array.isArray(lora))) {
-    throw new ConfigError(`${file}: expected \`lora\` to be an object with the options of attachLora, got ${JSON.stringify(lora)}`);
+    throw new ConfigError(
+      `${file}: expected \`lora\` to be an object with the options of attachLora, got ${JSON.stringify(lora)}`,
+    );
   }
-  if (train.data === undefined) throw new ConfigError(`${file}: expected \`data\`, the path of a file of rows; there is none`);
+  if (train.data === undefined)
+    throw new ConfigError(`${file}: expected \`data\`, the path of a file of rows; there is none`);
   for (const name of pathFields) if (train[name] !== undefined) train[name] = place(train[name]);
   return {
     model: path.resolve(folder, text("model", model)),

@@ -22,14 +22,21 @@ export function flagsOf(table: Readonly<Record<string, FlagSpec>>): Option[] {
   return Object.entries(table).map(([name, spec]) => {
     const list = spec.rule.holds(["text"]);
     const yesNo = spec.rule.holds(true);
-    const value = yesNo ? " [yes]" : list ? " <text>" : typeof spec.default === "number" || spec.rule.holds(1) ? " <number>" : " <value>";
-    const known = spec.default === undefined || (list && (spec.default as unknown[]).length === 0);
-    const help = known ? spec.help : `${spec.help} [${String(spec.default)}]`;
+    const value = yesNo
+      ? " [yes]"
+      : list
+        ? " <text>"
+        : typeof spec.default === "number" || spec.rule.holds(1)
+          ? " <number>"
+          : " <value>";
+    const hasDefault = spec.default !== undefined && !(list && (spec.default as unknown[]).length === 0);
+    const help = hasDefault ? `${spec.help} [${String(spec.default)}]` : spec.help;
     const option = new Option(`--${flagName(name)}${value}`, list ? `${help} May be given again.` : help);
     if (yesNo) option.preset("true");
     option.argParser((text: string, before: unknown) => {
       const read = readValue(text, spec);
-      if (!spec.rule.holds(read)) throw new InvalidArgumentError(`expected ${spec.rule.text}, got ${JSON.stringify(text)}`);
+      if (!spec.rule.holds(read))
+        throw new InvalidArgumentError(`expected ${spec.rule.text}, got ${JSON.stringify(text)}`);
       return list && Array.isArray(before) ? [...before, ...(read as unknown[])] : read;
     });
     return option;
@@ -46,7 +53,8 @@ function readValue(text: string, { rule }: FlagSpec): unknown {
 /** "24GB" -> 24e9 bytes. GB, MB and KB are powers of 1000; GiB, MiB and KiB of 1024. */
 export function parseBytes(text: string): number {
   const [, count, unit] = /^\s*(\d+(?:\.\d+)?)\s*([KMGT]i?)?B?\s*$/i.exec(text) ?? [];
-  if (count === undefined) throw new InvalidArgumentError(`expected bytes such as 24GB or 500MiB, got ${JSON.stringify(text)}`);
+  if (count === undefined)
+    throw new InvalidArgumentError(`expected bytes such as 24GB or 500MiB, got ${JSON.stringify(text)}`);
   const power = unit ? "KMGT".indexOf(unit.charAt(0).toUpperCase()) + 1 : 0;
   return Math.floor(Number(count) * (unit?.length === 2 ? 1024 : 1000) ** power);
 }

@@ -9,7 +9,10 @@ import { addPlan } from "./plan.js";
 import { describeError } from "./report.js";
 import { addTrain } from "./train.js";
 
-const { version, description } = createRequire(import.meta.url)("../../package.json") as { version: string; description: string };
+const { version, description } = createRequire(import.meta.url)("../../package.json") as {
+  version: string;
+  description: string;
+};
 
 const program = new Command("tunebook").description(description).version(version).showHelpAfterError();
 addTrain(program);

@@ -60,7 +60,9 @@ function jobOf(source: string, flags: PlanFlags): PlannedJob {
   const file = statSync(source, { throwIfNoEntry: false })?.isFile() && path.basename(source) !== "config.json";
   const given = file ? readTrainConfig(source) : undefined;
   const { batchSize, maxTokens } = flags;
-  const overrides = Object.fromEntries(Object.entries({ batchSize, maxTokens }).filter(([, value]) => value !== undefined));
+  const overrides = Object.fromEntries(
+    Object.entries({ batchSize, maxTokens }).filter(([, value]) => value !== undefined),
+  );
   const folder = path.basename(source) === "config.json" ? path.dirname(source) : source;
   return {
     config: readConfig(given?.model ?? folder),
@@ -93,7 +95,10 @@ function describePlan({ config, dtype, lora, options }: PlannedJob, bytes: Memor
   const { batchSize, maxTokens } = options;
   return [
     `${config.family}, ${config.layers} layers, ${formatCount(parameterCount(config))} parameters in ${dtype}; LoRA rank ${lora.rank ?? 8}; batches of ${batchSize} x ${maxTokens} tokens`,
-    ...categories.map((category) => `  ${category.padEnd(12)} ${formatBytes(bytes[category]).padStart(10)}  ${formatCount(bytes[category]).padStart(18)} B`),
+    ...categories.map(
+      (category) =>
+        `  ${category.padEnd(12)} ${formatBytes(bytes[category]).padStart(10)}  ${formatCount(bytes[category]).padStart(18)} B`,
+    ),
     `  ${"total".padEnd(12)} ${formatBytes(totalBytes(bytes)).padStart(10)}  ${formatCount(totalBytes(bytes)).padStart(18)} B`,
   ].join("\n");
 }
@@ -112,24 +117,43 @@ async function describeBudget(job: PlannedJob, bytes: MemoryBytes, budget: numbe
     );
   } else {
     const fixed = bytes.weights + bytes.trained + bytes.gradients + bytes.optimizer;
-    lines.push(`nothing would: weights, adapter and optimizer alone take ${formatBytes(fixed)}; take a smaller model, dtype or rank`);
+    lines.push(
+      `nothing would: weights, adapter and optimizer alone take ${formatBytes(fixed)}; take a smaller model, dtype or rank`,
+    );
   }
   return lines.join("\n");
 }
 
-/** The largest batch of the asked length that fits, else the longest rows, halved again and again, that fit one at a time. */
-async function largestFitting(job: PlannedJob, budget: number): Promise<{ options: ResolvedOptions; bytes: number } | undefined> {
-  const trial = async (change: Partial<ResolvedOptions>) => {
+/** The largest batch of the asked length that fits, else the longest rows that fit one at a time. */
+async function largestFitting(
+  job: PlannedJob,
+  budget: number,
+): Promise<{ options: ResolvedOptions; bytes: number } | undefined> {
+  const trial = (change: Partial<ResolvedOptions>) => async () => {
     const options = { ...job.options, ...change };
     return { options, bytes: totalBytes(await planBytes({ ...job, options })) };
   };
-  for (let batchSize = job.options.batchSize - 1; batchSize >= 1; batchSize--) {
-    const tried = await trial({ batchSize });
-    if (tried.bytes <= budget) return tried;
+  const { batchSize, maxTokens } = job.options;
+  const batches = Array.from({ length: batchSize }, (_, i) => trial({ batchSize: i + 1 }));
+  const lengths = Array.from({ length: Math.floor(maxTokens / SEQ_MULTIPLE) }, (_, i) =>
+    trial({ batchSize: 1, maxTokens: (i + 1) * SEQ_MULTIPLE }),
+  );
+  const fits = ({ bytes }: { readonly bytes: number }) => bytes <= budget;
+  return (await lastThat(fits, batches)) ?? (await lastThat(fits, lengths));
+}
+
+/** The last trial that passes, of trials that pass up to one and fail after it; tried by halving. */
+async function lastThat<T>(
+  passes: (result: T) => boolean,
+  trials: readonly (() => Promise<T>)[],
+): Promise<T | undefined> {
+  let best: T | undefined;
+  let [low, high] = [0, trials.length];
+  while (low < high) {
+    const middle = Math.floor((low + high) / 2);
+    const result = await (trials[middle] as () => Promise<T>)();
+    if (passes(result)) [best, low] = [result, middle + 1];
+    else high = middle;
   }
-  for (let maxTokens = job.options.maxTokens / 2; maxTokens >= SEQ_MULTIPLE; maxTokens = Math.floor(maxTokens / 2)) {
-    const tried = await trial({ batchSize: 1, maxTokens: Math.floor(maxTokens) });
-    if (tried.bytes <= budget) return tried;
-  }
-  return undefined;
+  return best;
 }

@@ -23,7 +23,8 @@ export function describeError(error: unknown): string {
 }
 
 /** Messages of V8's own range errors. */
-const v8 = /^(Maximum call stack|Invalid (array|string|typed array) length|Array buffer allocation|offset is out of bounds|toString\(\) radix)/;
+const v8 =
+  /^(Maximum call stack|Invalid (array|string|typed array) length|Array buffer allocation|offset is out of bounds|toString\(\) radix)/;
 
 function ownRangeError(error: Error): boolean {
   return error.name === "RangeError" && v8.test(error.message);
