@@ -41,7 +41,7 @@ export async function bundleWithPng(state: RunState): Promise<Bundle> {
   const bundle = bundleOf(state);
   const room = BUNDLE_BYTES - bytesOf(bundle.data);
   const picture = drawRun(snapshot(state));
-  for (const zoom of [1.5, 1]) {
+  for (const zoom of room > BUNDLE_BYTES / 2 ? [1.5, 1] : [1]) {
     const png = Buffer.from(await rasterize(picture, zoom)).toString("base64");
     if (png.length > room) continue;
     const { width, height } = picture;

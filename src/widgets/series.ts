@@ -70,11 +70,12 @@ function copy(series: Series) {
 /**
  * At most `points` updates of the series: the first, the last, and the lowest and highest loss of equal stretches between.
  * Every kept entry was measured; nothing is averaged, and a spike stays. A loss that was not finite counts as the highest.
+ * Stretches are equal in updates, not in entries, so that thinning again and again leaves the early run as dense as the late.
  *
  * @param points - At least 4.
  */
 export function thin(series: Series, points: number): Series {
-  const kept = keptIndices(series.loss, points);
+  const kept = keptIndices(series.update, series.loss, points);
   const pick = <T>(column: readonly T[]) => kept.map((i) => column[i]!);
   return {
     seen: series.seen,
@@ -87,18 +88,23 @@ export function thin(series: Series, points: number): Series {
   };
 }
 
-/** Ascending indices into `values`, at most `points` (>= 4) of them; see thin. */
-export function keptIndices(values: readonly Sample[], points: number): number[] {
+/**
+ * Ascending indices, at most `points` (>= 4) of them; see thin.
+ *
+ * @param places - Where each value stands, ascending.
+ */
+export function keptIndices(places: readonly number[], values: readonly Sample[], points: number): number[] {
   const last = values.length - 1;
   if (values.length <= points) return values.map((_, i) => i);
   const stretches = Math.floor((points - 2) / 2);
+  const width = (places[last]! - places[0]!) / stretches || 1;
+  const stretchOf = (i: number) => Math.min(stretches - 1, Math.floor((places[i]! - places[0]!) / width));
   const height = (i: number) => values[i] ?? Number.POSITIVE_INFINITY;
   const kept = [0];
-  for (let s = 0; s < stretches; s++) {
-    const from = 1 + Math.floor((s * (last - 1)) / stretches);
-    const to = 1 + Math.floor(((s + 1) * (last - 1)) / stretches);
-    let [low, high] = [from, from];
-    for (let i = from; i < to; i++) {
+  for (let i = 1; i < last; ) {
+    const stretch = stretchOf(i);
+    let [low, high] = [i, i];
+    for (; i < last && stretchOf(i) === stretch; i++) {
       if (height(i) < height(low)) low = i;
       if (height(i) > height(high)) high = i;
     }

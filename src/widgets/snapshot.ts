@@ -23,6 +23,7 @@ export function snapshot(state: RunState): RunState {
       tokensPerSecond: series.tokensPerSecond.map(short),
     },
     validation: keptIndices(
+      state.validation.map((point) => point.update),
       state.validation.map((point) => point.loss),
       most.validation,
     ).map((i) => state.validation[i]!),
@@ -45,8 +46,21 @@ function cutAnswer({ prompt, base, tuned }: Answer): Answer {
   return { prompt: cut(prompt), base: cut(base), tuned: cut(tuned) };
 }
 
-/** Cut between characters, never inside a surrogate pair. */
+/** At most `most.text` characters and three bytes of JSON for each; cut between characters, never inside a surrogate pair. */
 function cut(text: string): string {
-  const characters = [...text];
-  return characters.length <= most.text ? text : `${characters.slice(0, most.text - 1).join("")}…`;
+  let [kept, characters, bytes] = ["", 0, 0];
+  for (const character of text) {
+    characters += 1;
+    bytes += jsonBytes(character.codePointAt(0)!);
+    if (characters > most.text || bytes > 3 * most.text) return `${kept}…`;
+    kept += character;
+  }
+  return text;
+}
+
+/** Bytes of a code point in a JSON string: control characters and halves of pairs are written \uXXXX. */
+function jsonBytes(code: number): number {
+  if (code < 0x20 || (code >= 0xd800 && code <= 0xdfff)) return 6;
+  if (code < 0x80) return code === 0x22 || code === 0x5c ? 2 : 1;
+  return code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
 }

@@ -10,6 +10,9 @@ const ROWS = 50;
 /** Longest cell of the text form, in characters. */
 const CELL = 60;
 
+/** Kernels that know this symbol call the method of that name for a value's output. */
+const jupyterDisplay: unique symbol = Symbol.for("Jupyter.display");
+
 /** A small table. As the last expression of a cell it displays itself; `show` puts it wherever output goes. */
 export class Table {
   constructor(
@@ -18,8 +21,8 @@ export class Table {
     readonly caption = "",
   ) {}
 
-  /** What Jupyter kernels that know the symbol display. Every cell is text: what a model wrote is escaped. */
-  [Symbol.for("Jupyter.display")](): MimeBundle {
+  /** Every cell is text: what a model wrote is escaped. */
+  [jupyterDisplay](): MimeBundle {
     const head = this.columns.map((name) => `<th scope="col" style="text-align:left">${escapeXml(name)}</th>`).join("");
     const body = this.rows
       .slice(0, ROWS)
@@ -39,7 +42,7 @@ export class Table {
   }
 
   show(place: Place = findPlace()): void {
-    const bundle = this[Symbol.for("Jupyter.display")]();
+    const bundle = this[jupyterDisplay]();
     if (place.kind === "host") place.host.display(bundle);
     else if (place.kind === "tslab") place.newDisplay().raw("text/html", String(bundle["text/html"]));
     else process.stdout.write(`${this.toString()}\n`);
