@@ -51,16 +51,20 @@ async function readPeftConfig(folder: string): Promise<Record<string, unknown>> 
 async function openWeights(folder: string): Promise<TensorFile> {
   const pickle = path.join(folder, peftFiles.pickle);
   const file = path.join(folder, peftFiles.weights);
-  const has = async (name: string) => (await stat(name).catch((error: NodeJS.ErrnoException) => absent(error))) !== undefined;
-  if (!(await has(file)) && (await has(pickle))) {
+  if (!(await exists(file)) && (await exists(pickle))) {
     throw new AdapterError(pickle, "this is a Python pickle, which is not read: save it again with PEFT 0.7 or newer, which writes safetensors");
   }
   return openSafetensors(file);
 }
 
-function absent(error: NodeJS.ErrnoException): undefined {
-  if (error.code === "ENOENT") return undefined;
-  throw error;
+async function exists(name: string): Promise<boolean> {
+  try {
+    await stat(name);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return false;
+    throw error;
+  }
 }
 
 /** The linear layers the file has tensors for, each checked against the base. */

@@ -4,7 +4,7 @@ import { mkdir } from "node:fs/promises";
 import path from "node:path";
 import type { LinearSite, Model, TrainedTensors } from "../model/index.js";
 import { replaceFile, type StoredTensor, writeSafetensors } from "../model/weights/index.js";
-import { firstNonFinite } from "./finite.js";
+import { firstNonFinite } from "../train/finite.js";
 import type { LoraShape } from "./lora.js";
 import { AdapterError, PREFIX, peftConfig, peftFiles } from "./peft.js";
 import { targetNames } from "./targets.js";

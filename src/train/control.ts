@@ -77,11 +77,11 @@ export class RunControl {
   }
 
   saveNow(): Promise<string> {
-    return new Promise((done, failed) => this.#ask({ kind: "save", done, failed }));
+    return answered(new Promise((done, failed) => this.#ask({ kind: "save", done, failed })));
   }
 
   sample(prompts?: readonly string[]): Promise<readonly Answer[]> {
-    return new Promise((done, failed) => this.#ask({ kind: "sample", prompts, done, failed }));
+    return answered(new Promise((done, failed) => this.#ask({ kind: "sample", prompts, done, failed })));
   }
 
   /** The controls set since the last call. */
@@ -124,4 +124,10 @@ export class RunControl {
     this.#wake?.();
     this.#wake = undefined;
   }
+}
+
+/** Whoever asks may not wait for the answer, as a button does not: then a failure must not end the process. */
+function answered<T>(answer: Promise<T>): Promise<T> {
+  answer.catch(() => undefined);
+  return answer;
 }

@@ -2,7 +2,9 @@
 // made from it. Names follow Hugging Face's TrainingArguments in camelCase. Next to read: run.ts.
 
 import type { Row } from "../data/index.js";
-import type { Answer } from "./events.js";
+import type { Model } from "../model/index.js";
+import type { Answer, MemoryBytes } from "./events.js";
+import { type Template, type TemplateName, templates } from "../tokens/index.js";
 import { type SchedulerName, schedulerNames } from "./schedule.js";
 
 /** What a value must be, in words for the error, and the test of it. */
@@ -35,6 +37,15 @@ const texts: Rule = {
   text: "a list of texts",
   holds: (value) => Array.isArray(value) && value.every((item) => typeof item === "string" && item !== ""),
 };
+const template: Rule = {
+  text: `one of ${Object.keys(templates).map((name) => `"${name}"`).join(", ")}, or { prompt, promptWithInput } with a place for {instruction}`,
+  holds(value) {
+    if (typeof value === "string") return Object.hasOwn(templates, value);
+    if (typeof value !== "object" || value === null || !("prompt" in value)) return false;
+    const { prompt, promptWithInput = "{instruction}" } = value as { prompt: unknown; promptWithInput?: unknown };
+    return [prompt, promptWithInput].every((part) => typeof part === "string" && part.includes("{instruction}"));
+  },
+};
 const optional = (rule: Rule): Rule => ({ text: rule.text, holds: (value) => value === undefined || rule.holds(value) });
 
 function option<T>(value: T, rule: Rule, help: string): OptionSpec<T> {
@@ -42,7 +53,7 @@ function option<T>(value: T, rule: Rule, help: string): OptionSpec<T> {
 }
 
 export const trainOptions = {
-  template: option("alpaca", text, "Name of the prompt template that turns a row into text."),
+  template: option<TemplateName | Template>("alpaca", template, "Prompt template that turns a row into text."),
   maxTokens: option(512, whole(2), "Longest row in tokens; what is longer is cut at its end."),
   trainPrompt: option(false, yesNo, "Also train on the tokens of the prompt, not only on the answer."),
   epochs: option(3, number("above 0", (n) => n > 0), "Passes over the data. Not used when maxSteps is given."),
@@ -64,6 +75,7 @@ export const trainOptions = {
   saveTotalLimit: option(2, whole(1), "Checkpoints to keep; older ones are removed."),
   samplePrompts: option<readonly string[]>([], texts, "Instructions answered by base and tuned model while training."),
   sampleSteps: option<number | undefined>(undefined, optional(whole(1)), "Updates between two samples; without it one at the end."),
+  sampleTokens: option(64, whole(1), "Longest answer of a sample in tokens."),
   outputFolder: option<string | undefined>(undefined, optional(text), "Where the run writes; runs/<id> without it."),
   overwrite: option(false, yesNo, "Start anew in an output folder that holds another run, whose checkpoints are removed."),
 } as const satisfies Record<string, OptionSpec<unknown>>;
@@ -77,8 +89,22 @@ export type ResolvedOptions = { readonly [K in keyof Table]: ValueOf<Table[K]> }
 /** Rows, or the path of a file of rows. */
 export type RowSource = string | Iterable<Row> | AsyncIterable<Row> | Promise<Iterable<Row>>;
 
-/** Answers prompts with the base and with the model as it is trained so far. Handed in, so that train/ needs not know how to generate. */
-export type Sampler = (prompts: readonly string[], signal: AbortSignal) => Promise<readonly Answer[]>;
+/**
+ * Answers prompts with the base and with the model as it is trained so far. Handed in, so that train/ need not know how to generate.
+ */
+export interface Sampler {
+  /** Bytes it will allocate for these prompts. Pure. */
+  plan(prompts: readonly string[]): MemoryBytes;
+  /** Allocate them. @throws RangeError when a prompt leaves no room for an answer. */
+  open(prompts: readonly string[]): Promise<OpenSampler>;
+}
+
+export interface OpenSampler {
+  answer(prompts: readonly string[], signal: AbortSignal): Promise<readonly Answer[]>;
+  dispose(): void | Promise<void>;
+}
+
+export type SamplerFactory = (model: Model, options: Pick<ResolvedOptions, "template" | "sampleTokens">) => Sampler;
 
 export type TrainOptions = { readonly [K in keyof Table]?: ValueOf<Table[K]> | undefined } & {
   readonly data: RowSource;
@@ -89,7 +115,7 @@ export type TrainOptions = { readonly [K in keyof Table]?: ValueOf<Table[K]> | u
   /** Ends the run before the next batch, saving what was learned. */
   readonly signal?: AbortSignal | undefined;
   /** Needed by samplePrompts. @default none */
-  readonly sampler?: Sampler | undefined;
+  readonly sampler?: SamplerFactory | undefined;
 };
 
 const apart = ["data", "validation", "resume", "signal", "sampler"];

@@ -1,4 +1,4 @@
-// Finds numbers that must not reach a file. Used by save.ts and full.ts.
+// Finds numbers that must not be trained with, nor reach a file.
 
 /** Index of the first NaN or infinity; undefined when all are finite. */
 export function firstNonFinite(values: Float32Array): number | undefined {

@@ -1,0 +1,295 @@
+// What a run does, from reading the rows to saving the adapter. One update is in step.ts; the owner's view is run.ts.
+
+import { createHash } from "node:crypto";
+import path from "node:path";
+import { performance } from "node:perf_hooks";
+import { setImmediate } from "node:timers/promises";
+import type { Model, TrainedTensors } from "../model/index.js";
+import type { Batch } from "../tokens/index.js";
+import { Feed } from "./feed.js";
+import { type Checkpoint, type CheckpointState, readCheckpoint, writeCheckpoint } from "./checkpoint.js";
+import type { RunControl } from "./control.js";
+import { type Dataset, encodeData } from "./dataset.js";
+import { diagnose } from "./diagnose.js";
+import type { Answer, Finding, TrainEvent } from "./events.js";
+import { openRunFolder, type RunPlace, runFiles } from "./folder.js";
+import { checkData, checkGradients, checkStart, checkWarmup } from "./health.js";
+import type { EventLog } from "./log.js";
+import type { OpenSampler, ResolvedOptions, Sampler, TrainOptions } from "./options.js";
+import { addBytes, planRun } from "./plan.js";
+import { checkResumable, comparable } from "./resume.js";
+import type { TrainResult } from "./run.js";
+import { rateFactor, warmupUpdates } from "./schedule.js";
+import { Stepper } from "./step.js";
+
+/** An event without what every event carries. */
+type Told = TrainEvent extends infer E ? (E extends TrainEvent ? Omit<E, "update" | "seconds"> : never) : never;
+
+export class Loop {
+  readonly #trained: TrainedTensors;
+  readonly #sampler: Sampler | undefined;
+  #done = 0;
+  #peak: number;
+  #firstLoss: number | undefined;
+  #lastLoss: number | undefined;
+  #start = "";
+  #secondsBefore = 0;
+  #started = 0;
+  #savedAt = -1;
+
+  constructor(
+    readonly model: Model,
+    readonly given: TrainOptions,
+    readonly options: ResolvedOptions,
+    readonly place: RunPlace,
+    readonly log: EventLog,
+    readonly control: RunControl,
+  ) {
+    this.#trained = model.trained as TrainedTensors;
+    this.#peak = options.learningRate;
+    this.#sampler = given.sampler?.(model, options);
+  }
+
+  async run(started: number): Promise<TrainResult> {
+    this.#started = started;
+    const { model, options, control } = this;
+    const { checkpoint, events } = await openRunFolder(this.place, comparable(options, model), this.given.resume);
+    this.log.restore(events);
+    this.#secondsBefore = events.at(-1)?.seconds ?? 0;
+    this.#done = checkpoint?.state.update ?? 0;
+    for (const event of events) if (event.kind === "updated") this.#lastLoss = event.loss;
+    await this.log.openFile(path.join(this.place.folder, runFiles.events));
+
+    const data = await this.#unlessStopped(() => encodeData(this.given, model.tokenizer, options, control.signal));
+    if (!data) return this.#end(undefined, undefined);
+    const feed = new Feed(data, options, model.tokenizer.pad);
+    const plan = await planRun(model, options, feed.buckets);
+    const { samplePrompts } = options;
+    const sampling = samplePrompts.length > 0 ? this.#sampler?.plan(samplePrompts) : undefined;
+    this.#tell({
+      kind: "planned",
+      runId: this.place.id,
+      updates: feed.updates,
+      rows: data.train.kept.length,
+      validationRows: data.validation?.kept.length ?? 0,
+      trainedParameters: this.#trained.parameterCount,
+      memory: sampling ? addBytes(plan.bytes, sampling) : plan.bytes,
+      device: model.device.name,
+      dtype: model.dtype,
+    });
+
+    const stepper = Stepper.open(model, plan);
+    const state = { stepper, feed, data, sampler: undefined as OpenSampler | undefined };
+    try {
+      if (sampling) state.sampler = await this.#sampler?.open(samplePrompts);
+      this.#start = await hashOf(this.#trained);
+      if (checkpoint) await this.#restore(checkpoint, stepper, data);
+      const checked = await this.#unlessStopped(() => this.#check(stepper, feed, data, checkpoint));
+      if (checked) await this.#unlessStopped(() => this.#train(state));
+      return await this.#end(stepper, data);
+    } finally {
+      await state.sampler?.dispose();
+      await stepper.dispose();
+    }
+  }
+
+  /** Update after update, serving what is asked between two. */
+  async #train({ stepper, feed, data, sampler }: { stepper: Stepper; feed: Feed; data: Dataset; sampler: OpenSampler | undefined }): Promise<true> {
+    const { options, control } = this;
+    const warmup = warmupUpdates(options, feed.updates);
+    const schedule = { scheduler: options.scheduler, updates: feed.updates, warmup };
+    const evalEvery = options.evalSteps ?? feed.updatesPerEpoch;
+    if (data.validation && this.#done === 0) await this.#evaluate(stepper, feed);
+    for (const batches of feed.from(this.#done)) {
+      await this.#serve(stepper, data, sampler);
+      control.signal.throwIfAborted();
+      const learningRate = this.#peak * rateFactor(schedule, this.#done);
+      const began = performance.now();
+      const uniforms = { learningRate, step: this.#done + 1, clipNorm: options.maxGradNorm, seed: options.seed };
+      const result = await stepper.update(batches, uniforms, control.signal);
+      if (!Number.isFinite(result.loss) || !Number.isFinite(result.gradientNorm)) await this.#fail(stepper, batches, result);
+      this.#done += 1;
+      this.#firstLoss ??= result.loss;
+      this.#lastLoss = result.loss;
+      this.#tell({
+        kind: "updated",
+        loss: result.loss,
+        learningRate,
+        gradientNorm: result.gradientNorm,
+        trainedTokens: result.trainedTokens,
+        tokens: result.tokens,
+        tokensPerSecond: result.tokens / ((performance.now() - began) / 1000),
+        epoch: this.#done / feed.updatesPerEpoch,
+        memory: this.model.device.allocated(),
+      });
+      await this.log.written();
+      const last = this.#done === feed.updates;
+      if (data.validation && (this.#done % evalEvery === 0 || last)) await this.#evaluate(stepper, feed);
+      if (sampler && (last || (options.sampleSteps !== undefined && this.#done % options.sampleSteps === 0))) {
+        await this.#sample(sampler, options.samplePrompts);
+      }
+      if (this.#done % options.saveSteps === 0 && !last) await this.#save(stepper, data);
+    }
+    await this.#serve(stepper, data, sampler);
+    return true;
+  }
+
+  /** The last acts of a run: prove that it learned, save, tell how it ended. */
+  async #end(stepper: Stepper | undefined, data: Dataset | undefined): Promise<TrainResult> {
+    const reason = this.control.stopReason ?? "finished";
+    const learned = stepper !== undefined && (await hashOf(this.#trained)) !== this.#start;
+    if (!learned && reason === "finished") {
+      throw new RangeError(
+        `train: the run learned nothing: after ${this.#done} updates every trained tensor is as it was; nothing was saved, look at learningRate and warm-up`,
+      );
+    }
+    let adapter: string | undefined;
+    if (learned && data) {
+      if (this.#savedAt !== this.#done) await this.#save(stepper, data);
+      adapter = path.join(this.place.folder, runFiles.adapter);
+      await this.#trained.save(adapter);
+      this.#tell({ kind: "saved", folder: adapter, what: "adapter" });
+    }
+    this.#tell({ kind: "stopped", reason });
+    await this.log.written();
+    return {
+      runId: this.place.id,
+      reason,
+      updates: this.#done,
+      firstLoss: this.#firstLoss,
+      lastLoss: this.#lastLoss,
+      seconds: this.#seconds(),
+      folder: this.place.folder,
+      adapter,
+    };
+  }
+
+  /** The health certificate. @throws RangeError when it refuses the run. */
+  async #check(stepper: Stepper, feed: Feed, data: Dataset, checkpoint: Checkpoint | undefined): Promise<true> {
+    const { options, control, model } = this;
+    const findings: Finding[] = [...checkData(data, model.tokenizer, options), checkWarmup(warmupUpdates(options, feed.updates), feed.updates)];
+    const first = feed.first();
+    const tuned = await stepper.loss([first], "tuned", control.signal);
+    if (!Number.isFinite(tuned.sum)) await this.#fail(stepper, [first], { loss: tuned.sum, gradientNorm: 0 });
+    if (!checkpoint) {
+      const base = await stepper.loss([first], "base", control.signal);
+      findings.push(checkStart(tuned.sum / tuned.count, base.sum / base.count));
+    }
+    const norms = await stepper.gradientNorms(first, { step: this.#done + 1, seed: options.seed }, control.signal);
+    findings.push(checkGradients(this.#trained.list.map(({ name }) => name), norms));
+    this.#tell({ kind: "checked", findings });
+    const refused = findings.find(({ verdict }) => verdict === "refused");
+    if (refused) throw new RangeError(`train: refused before the first update: ${refused.check}: ${refused.message}`);
+    return true;
+  }
+
+  /** What was asked since the last update; while paused, until the run goes on. */
+  async #serve(stepper: Stepper, data: Dataset, sampler: OpenSampler | undefined): Promise<void> {
+    const { control } = this;
+    let told = false;
+    for (;;) {
+      const controls = control.takeControls();
+      if (controls) {
+        this.#peak = controls.learningRate ?? this.#peak;
+        this.#tell({ kind: "changed", controls });
+      }
+      for (const request of control.takeRequests()) {
+        try {
+          if (request.kind === "save") request.done(await this.#save(stepper, data));
+          else request.done(await this.#sampleNow(sampler, request.prompts ?? this.options.samplePrompts));
+        } catch (error) {
+          request.failed(error);
+          if (request.kind === "save" || control.signal.aborted) throw error;
+        }
+      }
+      if (!control.paused) break;
+      if (!told) this.#tell({ kind: "paused" });
+      told = true;
+      await control.change();
+    }
+    if (told && !control.stopReason) this.#tell({ kind: "resumed" });
+  }
+
+  async #sampleNow(sampler: OpenSampler | undefined, prompts: readonly string[]): Promise<readonly Answer[]> {
+    if (prompts.length === 0) throw new RangeError("run: expected prompts to sample, or `samplePrompts` among the options");
+    if (sampler && prompts.every((prompt) => this.options.samplePrompts.includes(prompt))) return this.#sample(sampler, prompts);
+    if (!this.#sampler) throw new RangeError("run: to sample needs a `sampler` among the options; `train` of the package brings one");
+    const own = await this.#sampler.open(prompts);
+    try {
+      return await this.#sample(own, prompts);
+    } finally {
+      await own.dispose();
+    }
+  }
+
+  async #sample(sampler: OpenSampler, prompts: readonly string[]): Promise<readonly Answer[]> {
+    const answers = await sampler.answer(prompts, this.control.signal);
+    this.#tell({ kind: "sampled", answers });
+    return answers;
+  }
+
+  async #evaluate(stepper: Stepper, feed: Feed): Promise<void> {
+    const { sum, count } = await stepper.loss(feed.validation(), "tuned", this.control.signal);
+    this.#tell({ kind: "evaluated", loss: sum / count, trainedTokens: count });
+  }
+
+  async #save(stepper: Stepper, data: Dataset): Promise<string> {
+    const state: CheckpointState = {
+      update: this.#done,
+      learningRate: this.#peak,
+      firstLoss: this.#firstLoss,
+      start: this.#start,
+      data: data.fingerprint,
+      options: comparable(this.options, this.model),
+    };
+    const folder = await writeCheckpoint(this.place.folder, state, await stepper.state(), this.options.saveTotalLimit);
+    this.#savedAt = this.#done;
+    this.#tell({ kind: "saved", folder, what: "checkpoint" });
+    return folder;
+  }
+
+  async #restore(checkpoint: Checkpoint, stepper: Stepper, data: Dataset): Promise<void> {
+    const { state } = checkpoint;
+    checkResumable(checkpoint, comparable(this.options, this.model), data.fingerprint);
+    const expected = this.#trained.list.map(({ name, shape }) => [name, shape] as const);
+    await stepper.restore(await readCheckpoint(checkpoint, expected));
+    this.#peak = state.learningRate;
+    this.#firstLoss = state.firstLoss;
+    this.#start = state.start;
+    this.#savedAt = this.#done;
+  }
+
+  async #fail(stepper: Stepper, batches: readonly Batch[], { loss, gradientNorm }: { loss: number; gradientNorm: number }): Promise<never> {
+    const what = Number.isFinite(loss) ? `the gradient norm of update ${this.#done + 1} is ${gradientNorm}` : `the loss of update ${this.#done + 1} is ${loss}`;
+    const cause = await diagnose(this.model, stepper, batches);
+    throw new RangeError(`train: ${what}: ${cause}. Nothing was saved since update ${Math.max(0, this.#savedAt)}`);
+  }
+
+  /** What `work` returns, or undefined when it ended because the run is to stop. */
+  async #unlessStopped<T>(work: () => Promise<T>): Promise<T | undefined> {
+    try {
+      this.control.signal.throwIfAborted();
+      return await work();
+    } catch (error) {
+      if (this.control.signal.aborted && error === this.control.signal.reason) return undefined;
+      throw error;
+    }
+  }
+
+  #tell(event: Told): void {
+    this.log.add({ ...event, update: this.#done, seconds: this.#seconds() } as TrainEvent);
+  }
+
+  #seconds(): number {
+    return this.#secondsBefore + (performance.now() - this.#started) / 1000;
+  }
+}
+
+async function hashOf(trained: TrainedTensors): Promise<string> {
+  const hash = createHash("sha256");
+  for (const { name } of trained.list) {
+    hash.update(await trained.read(name));
+    await setImmediate();
+  }
+  return hash.digest("hex");
+}
