@@ -3,7 +3,7 @@
 
 import { comparisonSampler } from "./generate/index.js";
 import type { Model } from "./model/index.js";
-import { type Run, train as trainAlone, type TrainOptions } from "./train/index.js";
+import { type Run, type TrainOptions, train as trainAlone } from "./train/index.js";
 import { type Host, hostKey } from "./widgets/host.js";
 
 /**
@@ -12,7 +12,7 @@ import { type Host, hostKey } from "./widgets/host.js";
  */
 export function train(model: Model, options: TrainOptions): Run {
   const host = (globalThis as { [hostKey]?: Host })[hostKey];
-  const signals = [options.signal, host?.cellSignal()].filter((signal) => signal !== undefined);
+  const signals = [options.signal, host?.cellSignal()].flatMap((signal) => signal ?? []);
   return trainAlone(model, {
     ...options,
     sampler: options.sampler ?? comparisonSampler,

@@ -24,7 +24,8 @@ const PIECE = 1 << 18;
  * @throws RangeError when the model already trains something.
  */
 export async function trainFully(base: Model, { saveAs = "f32" }: FullOptions = {}): Promise<Model> {
-  if (base.trained) throw new RangeError(`trainFully: "${base.name}" already has tensors that train; start from its \`base\` instead`);
+  if (base.trained)
+    throw new RangeError(`trainFully: "${base.name}" already has tensors that train; start from its \`base\` instead`);
   const specs = [...base.weights.specs.values()].filter(({ values }) => values === undefined);
   const list = specs.map(({ name, shape }): TrainedTensor => ({ name, shape, decay: shape.length > 1 }));
   const trained = await TrainedTensors.create(base.device, list, ({ name }) => readWeight(base, name), {
@@ -75,7 +76,9 @@ async function saveModel(trained: TrainedTensors, from: string, to: string, save
   await writeSafetensors(file, tensors, { format: "pt" });
   const config = JSON.parse(await readFile(path.join(from, "config.json"), "utf8")) as Record<string, unknown>;
   config.torch_dtype = saveAs === "f32" ? "float32" : "bfloat16";
-  await replaceFile(path.join(to, "config.json"), [new TextEncoder().encode(`${JSON.stringify(config, undefined, 2)}\n`)]);
+  await replaceFile(path.join(to, "config.json"), [
+    new TextEncoder().encode(`${JSON.stringify(config, undefined, 2)}\n`),
+  ]);
   if (path.resolve(from) === path.resolve(to)) return;
   for (const name of companions) {
     const source = path.join(from, name);

@@ -5,7 +5,7 @@ import path from "node:path";
 import type { LinearSite, Model } from "../model/index.js";
 import { convert, openSafetensors, type TensorFile } from "../model/weights/index.js";
 import { loraNames, withLora } from "./lora.js";
-import { AdapterError, PREFIX, type PeftShape, parsePeftConfig, peftFiles } from "./peft.js";
+import { AdapterError, type PeftShape, PREFIX, parsePeftConfig, peftFiles } from "./peft.js";
 
 /**
  * The base with an adapter from a folder, ready to answer or to train on. The base itself is not changed.
@@ -21,7 +21,8 @@ export async function loadAdapter(base: Model, folder: string): Promise<Model> {
     return await withLora(base, { ...shape, sites }, async ({ name }) => {
       const { dtype, data } = await file.tensor(`${PREFIX}${name}`);
       const bytes = convert(data, dtype, "f32");
-      if (!bytes) throw new AdapterError(file.path, `tensor "${PREFIX}${name}" is ${dtype}, expected floating-point numbers`);
+      if (!bytes)
+        throw new AdapterError(file.path, `tensor "${PREFIX}${name}" is ${dtype}, expected floating-point numbers`);
       return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
     });
   } finally {
@@ -36,12 +37,15 @@ async function readPeftConfig(folder: string): Promise<Record<string, unknown>> 
     text = await readFile(file, "utf8");
   } catch (cause) {
     const missing = (cause as NodeJS.ErrnoException).code === "ENOENT";
-    const problem = missing ? "there is no such file: expected the folder of an adapter" : `cannot be read: ${(cause as Error).message}`;
+    const problem = missing
+      ? "there is no such file: expected the folder of an adapter"
+      : `cannot be read: ${(cause as Error).message}`;
     throw new AdapterError(file, problem, { cause });
   }
   try {
     const fields = JSON.parse(text) as unknown;
-    if (typeof fields === "object" && fields !== null && !Array.isArray(fields)) return fields as Record<string, unknown>;
+    if (typeof fields === "object" && fields !== null && !Array.isArray(fields))
+      return fields as Record<string, unknown>;
   } catch (cause) {
     throw new AdapterError(file, `expected JSON: ${(cause as Error).message}`, { cause });
   }
@@ -52,7 +56,10 @@ async function openWeights(folder: string): Promise<TensorFile> {
   const pickle = path.join(folder, peftFiles.pickle);
   const file = path.join(folder, peftFiles.weights);
   if (!(await exists(file)) && (await exists(pickle))) {
-    throw new AdapterError(pickle, "this is a Python pickle, which is not read: save it again with PEFT 0.7 or newer, which writes safetensors");
+    throw new AdapterError(
+      pickle,
+      "this is a Python pickle, which is not read: save it again with PEFT 0.7 or newer, which writes safetensors",
+    );
   }
   return openSafetensors(file);
 }
@@ -75,7 +82,8 @@ function sitesIn(file: TensorFile, base: Model, { rank }: PeftShape): readonly L
     known.set(`${PREFIX}${a}`, [rank, inputs]);
     known.set(`${PREFIX}${b}`, [outputs, rank]);
   }
-  if (file.tensors.size === 0) throw new AdapterError(file.path, "it holds no tensors: the adapter was saved empty and must be trained again");
+  if (file.tensors.size === 0)
+    throw new AdapterError(file.path, "it holds no tensors: the adapter was saved empty and must be trained again");
   for (const [name, { shape }] of file.tensors) {
     const expected = known.get(name);
     if (!expected) throw new AdapterError(file.path, `tensor "${name}" belongs to no linear layer of "${base.name}"`);

@@ -51,7 +51,8 @@ export async function attachLora(
 ): Promise<Model> {
   const sites = chooseTargets(base.linears, targets);
   checkRank(rank, sites);
-  if (!(Number.isFinite(alpha) && alpha > 0)) throw new RangeError(`attachLora: expected \`alpha\` to be a number above 0, got ${alpha}`);
+  if (!(Number.isFinite(alpha) && alpha > 0))
+    throw new RangeError(`attachLora: expected \`alpha\` to be a number above 0, got ${alpha}`);
   if (!(dropout >= 0 && dropout < 1)) {
     throw new RangeError(`attachLora: expected \`dropout\` to be a number from 0 to below 1, got ${dropout}`);
   }
@@ -59,17 +60,21 @@ export async function attachLora(
     throw new RangeError(`attachLora: expected \`seed\` to be an integer from 0 to 4294967295, got ${seed}`);
   }
   const indexOf = new Map(sites.map(({ name }, i) => [loraNames(name).a, i]));
-  return withLora(base, { rank, alpha, scale: alpha / rank, rslora: false, dropout, sites }, async ({ name, shape }) => {
-    const values = new Float32Array(sizeOf(shape));
-    const site = indexOf.get(name);
-    if (site === undefined) return values;
-    const bound = 1 / Math.sqrt(shape[1] as number);
-    for (let i = 0; i < values.length; i++) {
-      values[i] = (2 * uniformAt(seed, INIT, site, i) - 1) * bound;
-      if (i % 65536 === 65535) await setImmediate();
-    }
-    return values;
-  });
+  return withLora(
+    base,
+    { rank, alpha, scale: alpha / rank, rslora: false, dropout, sites },
+    async ({ name, shape }) => {
+      const values = new Float32Array(sizeOf(shape));
+      const site = indexOf.get(name);
+      if (site === undefined) return values;
+      const bound = 1 / Math.sqrt(shape[1] as number);
+      for (let i = 0; i < values.length; i++) {
+        values[i] = (2 * uniformAt(seed, INIT, site, i) - 1) * bound;
+        if (i % 65536 === 65535) await setImmediate();
+      }
+      return values;
+    },
+  );
 }
 
 /** Sets the numbers A starts with apart from other uses of the same seed. */

@@ -2,7 +2,11 @@
 
 import type { LoraShape } from "./lora.js";
 
-export const peftFiles = { config: "adapter_config.json", weights: "adapter_model.safetensors", pickle: "adapter_model.bin" };
+export const peftFiles = {
+  config: "adapter_config.json",
+  weights: "adapter_model.safetensors",
+  pickle: "adapter_model.bin",
+};
 
 /** What stands before a module's name in PEFT's tensor names. */
 export const PREFIX = "base_model.model.";
@@ -21,7 +25,11 @@ export class AdapterError extends Error {
 }
 
 /** adapter_config.json as PEFT 0.21 writes it for a causal language model, without the fields of methods that are not used. */
-export function peftConfig(shape: LoraShape, targets: readonly string[], base: string): Readonly<Record<string, unknown>> {
+export function peftConfig(
+  shape: LoraShape,
+  targets: readonly string[],
+  base: string,
+): Readonly<Record<string, unknown>> {
   return {
     alpha_pattern: {},
     auto_mapping: null,
@@ -98,7 +106,13 @@ export function parsePeftConfig(fields: Readonly<Record<string, unknown>>, file:
   if (typeof dropout !== "number" || !(dropout >= 0 && dropout < 1)) {
     throw refuse(file, "lora_dropout", "a number from 0 to below 1", dropout);
   }
-  return { rank: rank as number, alpha, dropout, rslora, scale: alpha / (rslora ? Math.sqrt(rank as number) : (rank as number)) };
+  return {
+    rank: rank as number,
+    alpha,
+    dropout,
+    rslora,
+    scale: alpha / (rslora ? Math.sqrt(rank as number) : (rank as number)),
+  };
 }
 
 function refuse(file: string, name: string, expected: string, value: unknown): AdapterError {

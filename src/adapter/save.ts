@@ -39,5 +39,7 @@ export async function saveLora(trained: TrainedTensors, folder: string, source: 
   await mkdir(folder, { recursive: true });
   await writeSafetensors(file, tensors, { format: "pt" });
   const config = peftConfig(source, targetNames(source.all, source.sites), source.base);
-  await replaceFile(path.join(folder, peftFiles.config), [new TextEncoder().encode(`${JSON.stringify(config, undefined, 2)}\n`)]);
+  await replaceFile(path.join(folder, peftFiles.config), [
+    new TextEncoder().encode(`${JSON.stringify(config, undefined, 2)}\n`),
+  ]);
 }

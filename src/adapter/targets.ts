@@ -14,7 +14,9 @@ export function chooseTargets(sites: readonly LinearSite[], targets: Targets): r
   if (targets === "all-linear") return sites;
   const kinds = [...new Set(sites.map(({ name }) => lastPart(name)))];
   if (targets.length === 0) {
-    throw new RangeError(`attachLora: expected \`targets\` to be "all-linear" or some of ${kinds.join(", ")}, got an empty list`);
+    throw new RangeError(
+      `attachLora: expected \`targets\` to be "all-linear" or some of ${kinds.join(", ")}, got an empty list`,
+    );
   }
   for (const target of targets) {
     if (sites.some((site) => fits(site, target))) continue;

@@ -1,13 +1,13 @@
 // How well a model predicts rows it does not train on.
 
-import { neutralUniforms } from "../engine/index.js";
+import { readRows } from "../data/index.js";
+import { type Executable, neutralUniforms } from "../engine/index.js";
 import { layOut } from "../graph/index.js";
 import type { Model } from "../model/index.js";
-import { readRows } from "../data/index.js";
 import { batches, type Encoded, encodeRows, type Template, type TemplateName } from "../tokens/index.js";
-import { allocateArenas, largest } from "../train/plan.js";
-import { bucketKey, lossProgram } from "../train/programs.js";
 import type { RowSource } from "../train/index.js";
+import { allocateArenas } from "../train/plan.js";
+import { lossProgram, writeBatch } from "../train/programs.js";
 
 export interface LossOptions {
   /** @default "alpaca" */
@@ -30,44 +30,49 @@ export interface Loss {
   readonly rows: number;
 }
 
+/** Places of what the host reads: the sum of the loss and its number of tokens. */
+const io = layOut("io", [{ name: "totals", dtype: "f32", shape: [2] }]);
+
 /**
  * Loss of a model on rows, over the tokens that training would train.
  *
  * @throws RangeError when no token counts; DatasetError when the rows do not hold.
  */
 export async function evaluateLoss(model: Model, source: RowSource, options: LossOptions = {}): Promise<Loss> {
-  const { template = "alpaca", maxTokens = Math.min(512, model.contextTokens), trainPrompt = false, batchSize = 4, signal } = options;
+  const { template = "alpaca", trainPrompt = false, batchSize = 4, signal } = options;
+  const { maxTokens = Math.min(512, model.contextTokens) } = options;
   const encoded: Encoded[] = [];
   const rows = readRows(source instanceof Promise ? await source : source);
-  for await (const row of encodeRows(rows, model.tokenizer, { template, maxTokens, trainPrompt, signal })) encoded.push(row);
+  const reading = { template, maxTokens, trainPrompt, signal };
+  for await (const row of encodeRows(rows, model.tokenizer, reading)) encoded.push(row);
 
-  const all = [...batches(encoded, { batchSize, pad: model.tokenizer.pad, maxTokens })];
-  const io = layOut("io", [{ name: "totals", dtype: "f32", shape: [2] }]);
-  const planned = new Map(all.map((batch) => [bucketKey(batch), lossProgram(model, batch, { io }, { gradients: false })]));
-  const bytes = largest([...planned.values()].map(({ program }) => program));
-  const { arenas, free } = allocateArenas(model.device, bytes, ["activations", "workspace", "io"]);
-  const trained = model.trained ? { trained: model.trained.arena } : {};
+  // Every batch as long as the longest row: one Program, one plan.
+  const longest = encoded.reduce((most, { ids }) => Math.max(most, ids.length), 1);
+  const whole = { batchSize, pad: model.tokenizer.pad, multipleOf: longest };
+  const planned = lossProgram(model, { batch: batchSize, seq: longest }, { io }, { gradients: false });
+  const { arenas, free } = allocateArenas(model.device, planned.program.arenaBytes, ["activations", "workspace", "io"]);
+  let executable: Executable | undefined;
   try {
-    const programs = new Map<string, Awaited<ReturnType<typeof model.device.compile>>>();
+    const trained = model.trained ? { trained: model.trained.arena } : {};
+    executable = await model.device.compile(planned.program, { ...arenas, weights: model.weights.arena, ...trained });
+    const { offset } = planned.find("totals");
     let [sum, tokens] = [0, 0];
-    for (const batch of all) {
-      const key = bucketKey(batch);
-      const plan = planned.get(key) as NonNullable<ReturnType<typeof planned.get>>;
-      const executable = programs.get(key) ?? (await model.device.compile(plan.program, { ...arenas, weights: model.weights.arena, ...trained }));
-      programs.set(key, executable);
-      const inputs = { ids: batch.tokens, positions: batch.positions, ranges: batch.ranges, labels: batch.labels };
-      for (const [name, values] of Object.entries(inputs)) await arenas.io.write(plan.find(name).offset, new Uint8Array(values.buffer));
-      const { offset } = plan.find("totals");
+    for (const batch of batches(encoded, whole)) {
+      await writeBatch(arenas.io, planned, batch);
       await arenas.io.write(offset, new Uint8Array(8));
       await executable.run(neutralUniforms, signal ? { signal } : {});
       const totals = new Float32Array((await arenas.io.read(offset, 8)).slice().buffer);
       sum += totals[0] as number;
       tokens += totals[1] as number;
     }
-    for (const executable of programs.values()) executable.dispose();
-    if (tokens === 0) throw new RangeError(`evaluateLoss: no token of the ${encoded.length} rows counts; raise maxTokens or set trainPrompt`);
+    if (tokens === 0) {
+      throw new RangeError(
+        `evaluateLoss: no token of the ${encoded.length} rows counts; raise maxTokens or set trainPrompt`,
+      );
+    }
     return { loss: sum / tokens, perplexity: Math.exp(sum / tokens), tokens, rows: encoded.length };
   } finally {
+    executable?.dispose();
     free();
   }
 }

@@ -5,7 +5,14 @@ import type { Model } from "../model/index.js";
 import { renderPrompt, type Template, type TemplateName } from "../tokens/index.js";
 import type { Answer, MemoryBytes, OpenSampler, Sampler } from "../train/index.js";
 import type { Task } from "./generate.js";
-import { allocateGeneration, checkPrompt, defaultNewTokens, type GenerateOptions, promptIds, TextGenerator } from "./generator.js";
+import {
+  allocateGeneration,
+  checkPrompt,
+  defaultNewTokens,
+  type GenerateOptions,
+  promptIds,
+  TextGenerator,
+} from "./generator.js";
 import { capacityFor, type GenerationPlan, planGeneration } from "./plan.js";
 
 export interface CompareOptions extends GenerateOptions {
@@ -20,13 +27,22 @@ export async function compare(
   prompts: readonly (string | Task)[],
   { template = "alpaca", ...options }: CompareOptions = {},
 ): Promise<readonly Answer[]> {
-  const pair = openPair(base, tuned, prompts.map((prompt) => idsOf(tuned, prompt, template)), options.maxNewTokens);
+  const pair = openPair(
+    base,
+    tuned,
+    prompts.map((prompt) => idsOf(tuned, prompt, template)),
+    options.maxNewTokens,
+  );
   try {
     const answers: Answer[] = [];
     for (const prompt of prompts) {
       const ids = idsOf(tuned, prompt, template);
       const said = { base: await pair.base.text(ids, options), tuned: await pair.tuned.text(ids, options) };
-      answers.push({ prompt: typeof prompt === "string" ? prompt : shownTask(prompt), base: said.base.trim(), tuned: said.tuned.trim() });
+      answers.push({
+        prompt: typeof prompt === "string" ? prompt : shownTask(prompt),
+        base: said.base.trim(),
+        tuned: said.tuned.trim(),
+      });
     }
     return answers;
   } finally {
@@ -85,7 +101,10 @@ function planPair(base: Model, tuned: Model, prompts: readonly (readonly number[
   for (const ids of prompts) checkPrompt(tuned, ids, tuned.contextTokens);
   const capacity = capacityFor(tuned, Math.max(...prompts.map(({ length }) => length)) + newTokens);
   const plans = { base: planGeneration(base, capacity), tuned: planGeneration(tuned, capacity) };
-  const most = categories.map((category) => [category, Math.max(plans.base.bytes[category], plans.tuned.bytes[category])]);
+  const most = categories.map((category) => [
+    category,
+    Math.max(plans.base.bytes[category], plans.tuned.bytes[category]),
+  ]);
   return { ...plans, bytes: Object.fromEntries(most) as MemoryBytes };
 }
 

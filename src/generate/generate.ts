@@ -2,7 +2,14 @@
 
 import type { Model } from "../model/index.js";
 import { renderPrompt, type TemplateName } from "../tokens/index.js";
-import { checkPrompt, defaultNewTokens, type GeneratedToken, type GenerateOptions, openGenerator, promptIds } from "./generator.js";
+import {
+  checkPrompt,
+  defaultNewTokens,
+  type GeneratedToken,
+  type GenerateOptions,
+  openGenerator,
+  promptIds,
+} from "./generator.js";
 
 /**
  * Tokens that follow a prompt, as they come. Greedy by default; sampled when `temperature` is above 0.
@@ -26,7 +33,11 @@ export async function* generate(
 }
 
 /** The whole text that follows a prompt. */
-export async function generateText(model: Model, prompt: string | readonly number[], options: GenerateOptions = {}): Promise<string> {
+export async function generateText(
+  model: Model,
+  prompt: string | readonly number[],
+  options: GenerateOptions = {},
+): Promise<string> {
   let text = "";
   for await (const token of generate(model, prompt, options)) text += token.text;
   return text;
@@ -43,7 +54,11 @@ export interface AnswerOptions extends GenerateOptions {
 }
 
 /** The answer to an instruction, in the words of the template the model was trained with. */
-export async function answer(model: Model, task: Task | string, { template = "alpaca", ...options }: AnswerOptions = {}): Promise<string> {
+export async function answer(
+  model: Model,
+  task: Task | string,
+  { template = "alpaca", ...options }: AnswerOptions = {},
+): Promise<string> {
   const asked = typeof task === "string" ? { instruction: task } : task;
   return (await generateText(model, renderPrompt(template, asked), options)).trim();
 }

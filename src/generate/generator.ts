@@ -48,7 +48,10 @@ export function allocateGeneration(model: Model, plans: readonly GenerationPlan[
     free();
     throw error;
   }
-  return { arenas: Object.fromEntries(arenas.map((arena) => [arena.category, arena])) as GenerationMemory["arenas"], free };
+  return {
+    arenas: Object.fromEntries(arenas.map((arena) => [arena.category, arena])) as GenerationMemory["arenas"],
+    free,
+  };
 }
 
 /** Generates one text after another. Made by `openGenerator`; whoever made it disposes it. */
@@ -70,17 +73,22 @@ export class TextGenerator {
    * @param prompt - Text, which gets the begin mark, or ids as they are.
    * @throws RangeError when an option does not hold, or prompt and one token do not fit; the signal's reason when it was aborted.
    */
-  async *generate(prompt: string | readonly number[], options: GenerateOptions = {}): AsyncGenerator<GeneratedToken, void, undefined> {
+  async *generate(
+    prompt: string | readonly number[],
+    options: GenerateOptions = {},
+  ): AsyncGenerator<GeneratedToken, void, undefined> {
     checkSampling(options);
     const { maxNewTokens = defaultNewTokens, stop = [], signal } = options;
     if (!Number.isInteger(maxNewTokens) || maxNewTokens < 1) {
       throw new RangeError(`generate: expected \`maxNewTokens\` to be an integer of at least 1, got ${maxNewTokens}`);
     }
-    if (stop.some((text) => text === "")) throw new RangeError("generate: expected `stop` to be texts that are not empty");
+    if (stop.some((text) => text === ""))
+      throw new RangeError("generate: expected `stop` to be texts that are not empty");
     const { tokenizer } = this.model;
     const ids = promptIds(this.model, prompt);
     checkPrompt(this.model, ids, this.plan.capacity);
-    if (this.#busy) throw new RangeError("generate: this generator is in the middle of another text; open one for each");
+    if (this.#busy)
+      throw new RangeError("generate: this generator is in the middle of another text; open one for each");
     this.#busy = true;
     try {
       const decoder = new StreamDecoder(tokenizer, { after: ids });
@@ -136,7 +144,12 @@ export class TextGenerator {
   }
 
   /** One run over some tokens that stand at `from` in the text. */
-  async #run(chunk: Chunk, ids: readonly number[], from: number, signal: AbortSignal | undefined): Promise<Float32Array> {
+  async #run(
+    chunk: Chunk,
+    ids: readonly number[],
+    from: number,
+    signal: AbortSignal | undefined,
+  ): Promise<Float32Array> {
     const planned = this.plan.programs.get(chunk);
     if (!planned) throw new RangeError(`generate: no Program reads ${chunk} tokens`);
     const { io } = this.memory.arenas;
@@ -147,10 +160,13 @@ export class TextGenerator {
       ids: real((i) => ids[i] as number, 0),
       positions: real((i) => from + i, 0),
       rows: real((i) => from + i, -1),
-      ranges: Int32Array.from({ length: 2 * chunk }, (_, i) => (i % 2 === 1 && i < 2 * ids.length ? from + (i + 1) / 2 : 0)),
+      ranges: Int32Array.from({ length: 2 * chunk }, (_, i) =>
+        i % 2 === 1 && i < 2 * ids.length ? from + (i + 1) / 2 : 0,
+      ),
       last: Int32Array.of(ids.length - 1),
     };
-    for (const [name, values] of Object.entries(inputs)) await io.write(planned.find(name).offset, new Uint8Array(values.buffer));
+    for (const [name, values] of Object.entries(inputs))
+      await io.write(planned.find(name).offset, new Uint8Array(values.buffer));
     await (await this.#executable(chunk)).run(neutralUniforms, signal ? { signal } : {});
     const { config, tokenizer } = this.model;
     const bytes = await io.read(planned.find("logits").offset, config.vocab * 4);
@@ -176,7 +192,10 @@ export class TextGenerator {
  *
  * @param options.tokens - @default the model's whole context
  */
-export function openGenerator(model: Model, { tokens = model.contextTokens }: { readonly tokens?: number } = {}): TextGenerator {
+export function openGenerator(
+  model: Model,
+  { tokens = model.contextTokens }: { readonly tokens?: number } = {},
+): TextGenerator {
   const plan = planGeneration(model, capacityFor(model, tokens));
   return new TextGenerator(model, plan, allocateGeneration(model, [plan]), true);
 }
@@ -184,7 +203,8 @@ export function openGenerator(model: Model, { tokens = model.contextTokens }: { 
 /** Ids of a prompt: a text gets the begin mark. */
 export function promptIds({ tokenizer }: Model, prompt: string | readonly number[]): readonly number[] {
   const ids = typeof prompt === "string" ? tokenizer.encode(prompt, { bos: true }) : prompt;
-  if (ids.length === 0) throw new RangeError("generate: the prompt has no tokens and the tokenizer no begin mark; give at least one word");
+  if (ids.length === 0)
+    throw new RangeError("generate: the prompt has no tokens and the tokenizer no begin mark; give at least one word");
   return ids;
 }
 

@@ -2,6 +2,6 @@
 
 export { type CompareOptions, compare, comparisonSampler } from "./compare.js";
 export { type AnswerOptions, answer, generate, generateText, type Task } from "./generate.js";
-export { type GeneratedToken, type GenerateOptions, openGenerator, TextGenerator } from "./generator.js";
+export { type GeneratedToken, type GenerateOptions, openGenerator, promptIds, TextGenerator } from "./generator.js";
 export { capacityFor, type GenerationPlan, planGeneration } from "./plan.js";
 export { type Sampled, type SampleOptions, sampleToken } from "./sample.js";

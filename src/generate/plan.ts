@@ -27,8 +27,12 @@ export function capacityFor(model: Model, tokens: number): number {
 /** Plan generation with a model, to the byte. Pure. */
 export function planGeneration(model: Model, capacity: number): GenerationPlan {
   const programs = new Map(chunks.map((chunk) => [chunk, planChunk(model, capacity, chunk)] as const));
-  const most = (category: Category) => Math.max(...[...programs.values()].map(({ program }) => program.arenaBytes[category]));
-  const own = categories.map((category) => [category, category === "weights" || category === "trained" ? 0 : most(category)]);
+  const most = (category: Category) =>
+    Math.max(...[...programs.values()].map(({ program }) => program.arenaBytes[category]));
+  const own = categories.map((category) => [
+    category,
+    category === "weights" || category === "trained" ? 0 : most(category),
+  ]);
   return { capacity, programs, bytes: Object.fromEntries(own) as Record<Category, number> };
 }
 
@@ -56,5 +60,8 @@ function planChunk(model: Model, capacity: number, chunk: Chunk): PlannedProgram
 }
 
 function cacheLayout(trace: Trace): Layout {
-  return layOut("cache", [...trace.tensors].filter(({ place }) => place === "state"));
+  return layOut(
+    "cache",
+    [...trace.tensors].filter(({ place }) => place === "state"),
+  );
 }

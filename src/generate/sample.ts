@@ -44,14 +44,17 @@ export function sampleToken(scores: Float32Array, options: SampleOptions, positi
   let best = 0;
   for (let id = 0; id < scores.length; id++) {
     const score = scores[id] as number;
-    if (Number.isNaN(score)) throw new RangeError(`generate: the score of token ${id} is NaN; look for NaN among the weights`);
+    if (Number.isNaN(score))
+      throw new RangeError(`generate: the score of token ${id} is NaN; look for NaN among the weights`);
     if (score > (scores[best] as number)) best = id;
   }
   const top = scores[best] as number;
-  if (!Number.isFinite(top)) throw new RangeError(`generate: the best score is ${top}; look for infinite numbers among the weights`);
+  if (!Number.isFinite(top))
+    throw new RangeError(`generate: the best score is ${top}; look for infinite numbers among the weights`);
   let sum = 0;
   for (const score of scores) sum += Math.exp(score - top);
-  const chosen = temperature === 0 ? best : draw(scores, { temperature, topK, topP }, top, uniformAt(seed, position, SAMPLE));
+  const chosen =
+    temperature === 0 ? best : draw(scores, { temperature, topK, topP }, top, uniformAt(seed, position, SAMPLE));
   return { id: chosen, logprob: (scores[chosen] as number) - top - Math.log(sum) };
 }
 

@@ -104,7 +104,10 @@ export async function readCheckpoint(
   };
 }
 
-async function readTensors(file: string, expected: readonly (readonly [string, readonly number[]])[]): Promise<Tensors> {
+async function readTensors(
+  file: string,
+  expected: readonly (readonly [string, readonly number[]])[],
+): Promise<Tensors> {
   const stored = await openSafetensors(file);
   try {
     const tensors = new Map<string, StoredTensor>();
@@ -112,7 +115,11 @@ async function readTensors(file: string, expected: readonly (readonly [string, r
       const tensor = await stored.tensor(name);
       if (tensor.dtype !== "F32" || tensor.shape.join() !== shape.join()) {
         const found = `${tensor.dtype} [${tensor.shape.join(", ")}]`;
-        throw new CheckpointError(file, `expected F32 [${shape.join(", ")}], got ${found}: it was made for another model`, { tensor: name });
+        throw new CheckpointError(
+          file,
+          `expected F32 [${shape.join(", ")}], got ${found}: it was made for another model`,
+          { tensor: name },
+        );
       }
       tensors.set(name, tensor);
     }

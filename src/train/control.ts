@@ -47,7 +47,8 @@ export class RunControl {
   /** @throws RangeError naming the control at fault. Nothing is changed then. */
   set(controls: Controls): void {
     for (const name of Object.keys(controls)) {
-      if (name !== "learningRate") throw new RangeError(`run: there is no control \`${name}\`; the controls are learningRate`);
+      if (name !== "learningRate")
+        throw new RangeError(`run: there is no control \`${name}\`; the controls are learningRate`);
     }
     const { learningRate } = controls;
     if (learningRate === undefined) return;
@@ -111,8 +112,8 @@ export class RunControl {
   }
 
   #ask(request: Request): void {
-    if (this.#over) return request.failed(this.#tooLate());
-    this.#requests.push(request);
+    if (this.#over) request.failed(this.#tooLate());
+    else this.#requests.push(request);
     this.#awake();
   }
 

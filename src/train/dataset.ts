@@ -38,7 +38,10 @@ export async function encodeData(
 ): Promise<Dataset> {
   const all = await encode(data, "the data", tokenizer, options, signal);
   if (typeof validation !== "number") {
-    const held = validation === undefined ? undefined : await encode(validation, "the validation data", tokenizer, options, signal);
+    const held =
+      validation === undefined
+        ? undefined
+        : await encode(validation, "the validation data", tokenizer, options, signal);
     return { train: all, validation: held, fingerprint: await fingerprint(all.kept, held?.kept ?? []) };
   }
   const [train, held] = await split(all.kept, validation, options.seed);
@@ -102,12 +105,15 @@ async function* inTurns<T>(rows: readonly Encoded[], of: (row: Encoded) => T): A
  */
 async function split(rows: readonly Encoded[], part: number, seed: number): Promise<[Encoded[], Encoded[]]> {
   const places: number[] = [];
-  const place = (row: Encoded) => createHash("sha256").update(`${seed};`).update(marked(row)).digest().readUIntBE(0, 6) / 2 ** 48;
+  const place = (row: Encoded) =>
+    createHash("sha256").update(`${seed};`).update(marked(row)).digest().readUIntBE(0, 6) / 2 ** 48;
   for await (const at of inTurns(rows, place)) places.push(at);
   const sorted = [...places].sort((a, b) => a - b);
   const [least, most] = [sorted[0] as number, sorted.at(-1) as number];
   if (least === most) {
-    throw new RangeError(`train: \`validation\` ${part} needs rows that differ: ${rows.length} usable rows with one content cannot be split`);
+    throw new RangeError(
+      `train: \`validation\` ${part} needs rows that differ: ${rows.length} usable rows with one content cannot be split`,
+    );
   }
   const held = places.map((at) => at === least || (at < part && at !== most)); // no side is empty
   return [rows.filter((_, i) => !held[i]), rows.filter((_, i) => held[i])];

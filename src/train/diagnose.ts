@@ -18,7 +18,8 @@ export async function diagnose(model: Model, stepper: Stepper, batches: readonly
   for (const { name } of model.trained?.list ?? []) {
     const values = await model.trained?.read(name);
     const at = values && firstNonFinite(values);
-    if (at !== undefined) return `trained tensor "${name}" holds ${values?.[at]} at ${at}; a lower learningRate may help`;
+    if (at !== undefined)
+      return `trained tensor "${name}" holds ${values?.[at]} at ${at}; a lower learningRate may help`;
     await setImmediate();
   }
   const weight = await findInWeights(model);

@@ -80,10 +80,16 @@ export interface OpenedFolder {
  * @throws RangeError when `resume` names a folder without a checkpoint. With `resume: true` such a run starts at its beginning,
  *   so that the same call can be made again and again.
  */
-export async function openRunFolder({ id, folder, from }: RunPlace, file: RunFile["options"], resume: boolean | string | undefined): Promise<OpenedFolder> {
+export async function openRunFolder(
+  { id, folder, from }: RunPlace,
+  file: RunFile["options"],
+  resume: boolean | string | undefined,
+): Promise<OpenedFolder> {
   const checkpoint = from === undefined ? undefined : await findCheckpoint(from);
   if (typeof resume === "string" && !checkpoint) {
-    throw new RangeError(`train: ${from} holds no checkpoint to resume from; expected the folder of a run or of one checkpoint`);
+    throw new RangeError(
+      `train: ${from} holds no checkpoint to resume from; expected the folder of a run or of one checkpoint`,
+    );
   }
   await mkdir(folder, { recursive: true });
   if (!checkpoint) await rm(checkpointsOf(folder), { recursive: true, force: true });

@@ -9,7 +9,12 @@ const finding = (check: string, verdict: Finding["verdict"], message: string): F
 
 /** What can be said of the data. */
 export function checkData({ train, validation }: Dataset, tokenizer: Tokenizer, options: ResolvedOptions): Finding[] {
-  const findings = [checkRows(train, options), checkTokens(train), checkEnd(train, tokenizer), showSample(train, tokenizer)];
+  const findings = [
+    checkRows(train, options),
+    checkTokens(train),
+    checkEnd(train, tokenizer),
+    showSample(train, tokenizer),
+  ];
   if (validation) {
     const [held, taught] = [validation.kept.length, train.kept.length];
     findings.push(
@@ -40,12 +45,19 @@ function checkTokens({ kept }: EncodedRows): Finding {
   }
   const share = `${((100 * trained) / tokens).toFixed(1)} %`;
   const mean = (tokens / kept.length).toFixed(0);
-  return finding("trained tokens", "good", `${trained} of ${tokens} tokens are trained (${share}); rows have ${mean} tokens on average, at most ${longest}`);
+  return finding(
+    "trained tokens",
+    "good",
+    `${trained} of ${tokens} tokens are trained (${share}); rows have ${mean} tokens on average, at most ${longest}`,
+  );
 }
 
 function checkEnd({ kept }: EncodedRows, { eos }: Tokenizer): Finding {
-  const ends = kept.filter(({ ids, trained }) => eos !== undefined && ids.at(-1) === eos && trained.at(-1) === true).length;
-  if (eos === undefined) return finding("end mark", "warning", "the tokenizer has no end mark, so answers will not know where to stop");
+  const ends = kept.filter(
+    ({ ids, trained }) => eos !== undefined && ids.at(-1) === eos && trained.at(-1) === true,
+  ).length;
+  if (eos === undefined)
+    return finding("end mark", "warning", "the tokenizer has no end mark, so answers will not know where to stop");
   return finding(
     "end mark",
     ends > 0 ? "good" : "warning",
@@ -64,7 +76,11 @@ function showSample({ kept }: EncodedRows, tokenizer: Tokenizer): Finding {
     shown += first.trained[from] ? `⟦${text}⟧` : text;
     from = to;
   }
-  return finding("sample", "good", `row ${first?.row}, trained parts in ⟦⟧: ${shown.length > 600 ? `${shown.slice(0, 600)}…` : shown}`);
+  return finding(
+    "sample",
+    "good",
+    `row ${first?.row}, trained parts in ⟦⟧: ${shown.length > 600 ? `${shown.slice(0, 600)}…` : shown}`,
+  );
 }
 
 /** Whether the learning rate gets anywhere. */
@@ -84,18 +100,35 @@ export function checkWarmup(warmup: number, updates: number): Finding {
  */
 export function checkGradients(names: readonly string[], norms: readonly number[]): Finding {
   const bad = norms.findIndex((norm) => !Number.isFinite(norm));
-  if (bad >= 0) return finding("gradients", "refused", `the gradient of "${names[bad]}" is not finite on the first batch`);
+  if (bad >= 0)
+    return finding("gradients", "refused", `the gradient of "${names[bad]}" is not finite on the first batch`);
   const zero = norms.filter((norm) => norm === 0).length;
   if (zero === norms.length) {
-    return finding("gradients", "refused", `no trained tensor gets a gradient on the first batch, such as "${names[0]}": the run would learn nothing`);
+    return finding(
+      "gradients",
+      "refused",
+      `no trained tensor gets a gradient on the first batch, such as "${names[0]}": the run would learn nothing`,
+    );
   }
-  const still = zero === 0 ? "" : `; ${zero} are still zero, such as "${names[norms.indexOf(0)]}", as is normal while a partner they are multiplied with is`;
-  return finding("gradients", "good", `all ${norms.length} trained tensors get a finite gradient on the first batch${still}`);
+  const still =
+    zero === 0
+      ? ""
+      : `; ${zero} are still zero, such as "${names[norms.indexOf(0)]}", as is normal while a partner they are multiplied with is`;
+  return finding(
+    "gradients",
+    "good",
+    `all ${norms.length} trained tensors get a finite gradient on the first batch${still}`,
+  );
 }
 
 /** Whether the model answers as its base before the first update. */
 export function checkStart(tuned: number, base: number): Finding {
-  if (tuned === base) return finding("start", "good", `the model starts as its base: loss ${base.toFixed(4)} on the first batch`);
+  if (tuned === base)
+    return finding("start", "good", `the model starts as its base: loss ${base.toFixed(4)} on the first batch`);
   const values = `loss ${tuned.toFixed(4)} on the first batch, the base has ${base.toFixed(4)}`;
-  return finding("start", Number.isFinite(tuned) ? "warning" : "refused", `the model does not start as its base: ${values}; it was trained before`);
+  return finding(
+    "start",
+    Number.isFinite(tuned) ? "warning" : "refused",
+    `the model does not start as its base: ${values}; it was trained before`,
+  );
 }

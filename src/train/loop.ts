@@ -6,12 +6,12 @@ import { performance } from "node:perf_hooks";
 import { setImmediate } from "node:timers/promises";
 import type { Model, TrainedTensors } from "../model/index.js";
 import type { Batch } from "../tokens/index.js";
-import { Feed } from "./feed.js";
 import { type Checkpoint, type CheckpointState, readCheckpoint, writeCheckpoint } from "./checkpoint.js";
 import type { RunControl } from "./control.js";
 import { type Dataset, encodeData } from "./dataset.js";
 import { diagnose } from "./diagnose.js";
 import type { Answer, Finding, TrainEvent } from "./events.js";
+import { Feed } from "./feed.js";
 import { openRunFolder, type RunPlace, runFiles } from "./folder.js";
 import { checkData, checkGradients, checkStart, checkWarmup } from "./health.js";
 import type { EventLog } from "./log.js";
@@ -94,7 +94,17 @@ export class Loop {
   }
 
   /** Update after update, serving what is asked between two. */
-  async #train({ stepper, feed, data, sampler }: { stepper: Stepper; feed: Feed; data: Dataset; sampler: OpenSampler | undefined }): Promise<true> {
+  async #train({
+    stepper,
+    feed,
+    data,
+    sampler,
+  }: {
+    stepper: Stepper;
+    feed: Feed;
+    data: Dataset;
+    sampler: OpenSampler | undefined;
+  }): Promise<true> {
     const { options, control } = this;
     const warmup = warmupUpdates(options, feed.updates);
     const schedule = { scheduler: options.scheduler, updates: feed.updates, warmup };
@@ -107,7 +117,8 @@ export class Loop {
       const began = performance.now();
       const uniforms = { learningRate, step: this.#done + 1, clipNorm: options.maxGradNorm, seed: options.seed };
       const result = await stepper.update(batches, uniforms, control.signal);
-      if (!Number.isFinite(result.loss) || !Number.isFinite(result.gradientNorm)) await this.#fail(stepper, batches, result);
+      if (!Number.isFinite(result.loss) || !Number.isFinite(result.gradientNorm))
+        await this.#fail(stepper, batches, result);
       this.#done += 1;
       this.#firstLoss ??= result.loss;
       this.#lastLoss = result.loss;
@@ -167,7 +178,10 @@ export class Loop {
   /** The health certificate. @throws RangeError when it refuses the run. */
   async #check(stepper: Stepper, feed: Feed, data: Dataset, checkpoint: Checkpoint | undefined): Promise<true> {
     const { options, control, model } = this;
-    const findings: Finding[] = [...checkData(data, model.tokenizer, options), checkWarmup(warmupUpdates(options, feed.updates), feed.updates)];
+    const findings: Finding[] = [
+      ...checkData(data, model.tokenizer, options),
+      checkWarmup(warmupUpdates(options, feed.updates), feed.updates),
+    ];
     const first = feed.first();
     const tuned = await stepper.loss([first], "tuned", control.signal);
     if (!Number.isFinite(tuned.sum)) await this.#fail(stepper, [first], { loss: tuned.sum, gradientNorm: 0 });
@@ -176,7 +190,12 @@ export class Loop {
       findings.push(checkStart(tuned.sum / tuned.count, base.sum / base.count));
     }
     const norms = await stepper.gradientNorms(first, { step: this.#done + 1, seed: options.seed }, control.signal);
-    findings.push(checkGradients(this.#trained.list.map(({ name }) => name), norms));
+    findings.push(
+      checkGradients(
+        this.#trained.list.map(({ name }) => name),
+        norms,
+      ),
+    );
     this.#tell({ kind: "checked", findings });
     const refused = findings.find(({ verdict }) => verdict === "refused");
     if (refused) throw new RangeError(`train: refused before the first update: ${refused.check}: ${refused.message}`);
@@ -211,9 +230,12 @@ export class Loop {
   }
 
   async #sampleNow(sampler: OpenSampler | undefined, prompts: readonly string[]): Promise<readonly Answer[]> {
-    if (prompts.length === 0) throw new RangeError("run: expected prompts to sample, or `samplePrompts` among the options");
-    if (sampler && prompts.every((prompt) => this.options.samplePrompts.includes(prompt))) return this.#sample(sampler, prompts);
-    if (!this.#sampler) throw new RangeError("run: to sample needs a `sampler` among the options; `train` of the package brings one");
+    if (prompts.length === 0)
+      throw new RangeError("run: expected prompts to sample, or `samplePrompts` among the options");
+    if (sampler && prompts.every((prompt) => this.options.samplePrompts.includes(prompt)))
+      return this.#sample(sampler, prompts);
+    if (!this.#sampler)
+      throw new RangeError("run: to sample needs a `sampler` among the options; `train` of the package brings one");
     const own = await this.#sampler.open(prompts);
     try {
       return await this.#sample(own, prompts);
@@ -259,8 +281,14 @@ export class Loop {
     this.#savedAt = this.#done;
   }
 
-  async #fail(stepper: Stepper, batches: readonly Batch[], { loss, gradientNorm }: { loss: number; gradientNorm: number }): Promise<never> {
-    const what = Number.isFinite(loss) ? `the gradient norm of update ${this.#done + 1} is ${gradientNorm}` : `the loss of update ${this.#done + 1} is ${loss}`;
+  async #fail(
+    stepper: Stepper,
+    batches: readonly Batch[],
+    { loss, gradientNorm }: { loss: number; gradientNorm: number },
+  ): Promise<never> {
+    const what = Number.isFinite(loss)
+      ? `the gradient norm of update ${this.#done + 1} is ${gradientNorm}`
+      : `the loss of update ${this.#done + 1} is ${loss}`;
     const cause = await diagnose(this.model, stepper, batches);
     throw new RangeError(`train: ${what}: ${cause}. Nothing was saved since update ${Math.max(0, this.#savedAt)}`);
   }

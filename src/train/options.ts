@@ -3,8 +3,8 @@
 
 import type { Row } from "../data/index.js";
 import type { Model } from "../model/index.js";
-import type { Answer, MemoryBytes } from "./events.js";
 import { type Template, type TemplateName, templates } from "../tokens/index.js";
+import type { Answer, MemoryBytes } from "./events.js";
 import { type SchedulerName, schedulerNames } from "./schedule.js";
 
 /** What a value must be, in words for the error, and the test of it. */
@@ -38,7 +38,9 @@ const texts: Rule = {
   holds: (value) => Array.isArray(value) && value.every((item) => typeof item === "string" && item !== ""),
 };
 const template: Rule = {
-  text: `one of ${Object.keys(templates).map((name) => `"${name}"`).join(", ")}, or { prompt, promptWithInput } with a place for {instruction}`,
+  text: `one of ${Object.keys(templates)
+    .map((name) => `"${name}"`)
+    .join(", ")}, or { prompt, promptWithInput } with a place for {instruction}`,
   holds(value) {
     if (typeof value === "string") return Object.hasOwn(templates, value);
     if (typeof value !== "object" || value === null || !("prompt" in value)) return false;
@@ -46,7 +48,10 @@ const template: Rule = {
     return [prompt, promptWithInput].every((part) => typeof part === "string" && part.includes("{instruction}"));
   },
 };
-const optional = (rule: Rule): Rule => ({ text: rule.text, holds: (value) => value === undefined || rule.holds(value) });
+const optional = (rule: Rule): Rule => ({
+  text: rule.text,
+  holds: (value) => value === undefined || rule.holds(value),
+});
 
 function option<T>(value: T, rule: Rule, help: string): OptionSpec<T> {
   return { default: value, rule, help };
@@ -56,28 +61,88 @@ export const trainOptions = {
   template: option<TemplateName | Template>("alpaca", template, "Prompt template that turns a row into text."),
   maxTokens: option(512, whole(2), "Longest row in tokens; what is longer is cut at its end."),
   trainPrompt: option(false, yesNo, "Also train on the tokens of the prompt, not only on the answer."),
-  epochs: option(3, number("above 0", (n) => n > 0), "Passes over the data. Not used when maxSteps is given."),
-  maxSteps: option<number | undefined>(undefined, optional(whole(1)), "Updates to make, whatever the number of epochs."),
+  epochs: option(
+    3,
+    number("above 0", (n) => n > 0),
+    "Passes over the data. Not used when maxSteps is given.",
+  ),
+  maxSteps: option<number | undefined>(
+    undefined,
+    optional(whole(1)),
+    "Updates to make, whatever the number of epochs.",
+  ),
   batchSize: option(4, whole(1), "Rows in one pass through the model."),
   gradientAccumulationSteps: option(1, whole(1), "Batches gathered into one update."),
-  learningRate: option(3e-4, number("above 0", (n) => n > 0), "Highest learning rate, reached at the end of the warm-up."),
+  learningRate: option(
+    3e-4,
+    number("above 0", (n) => n > 0),
+    "Highest learning rate, reached at the end of the warm-up.",
+  ),
   scheduler: option<SchedulerName>("linear", oneOf(schedulerNames), "How the learning rate falls after the warm-up."),
   warmupSteps: option(0, whole(0), "Updates over which the learning rate rises from 0."),
-  warmupRatio: option(0, number("from 0 to 1", (n) => n >= 0 && n <= 1), "Warm-up as a part of all updates; used when warmupSteps is 0."),
-  weightDecay: option(0, number("of at least 0", (n) => n >= 0), "Decoupled weight decay of matrices; norms and biases have none."),
-  maxGradNorm: option(1, number("of at least 0", (n) => n >= 0), "Gradients are scaled down to this global norm; 0 leaves them."),
-  adamBeta1: option(0.9, number("from 0 to below 1", (n) => n >= 0 && n < 1), "How much of the mean gradient is kept per update."),
-  adamBeta2: option(0.999, number("from 0 to below 1", (n) => n >= 0 && n < 1), "How much of the mean squared gradient is kept per update."),
-  adamEpsilon: option(1e-8, number("above 0", (n) => n > 0), "Added to the root of the mean squared gradient."),
-  seed: option(42, { text: "an integer from 0 to 4294967295", holds: (n) => Number.isInteger(n) && (n as number) >= 0 && (n as number) < 2 ** 32 }, "Order of the rows and dropout follow from it alone."),
-  evalSteps: option<number | undefined>(undefined, optional(whole(1)), "Updates between two evaluations; without it one after each epoch."),
+  warmupRatio: option(
+    0,
+    number("from 0 to 1", (n) => n >= 0 && n <= 1),
+    "Warm-up as a part of all updates; used when warmupSteps is 0.",
+  ),
+  weightDecay: option(
+    0,
+    number("of at least 0", (n) => n >= 0),
+    "Decoupled weight decay of matrices; norms and biases have none.",
+  ),
+  maxGradNorm: option(
+    1,
+    number("of at least 0", (n) => n >= 0),
+    "Gradients are scaled down to this global norm; 0 leaves them.",
+  ),
+  adamBeta1: option(
+    0.9,
+    number("from 0 to below 1", (n) => n >= 0 && n < 1),
+    "How much of the mean gradient is kept per update.",
+  ),
+  adamBeta2: option(
+    0.999,
+    number("from 0 to below 1", (n) => n >= 0 && n < 1),
+    "How much of the mean squared gradient is kept per update.",
+  ),
+  adamEpsilon: option(
+    1e-8,
+    number("above 0", (n) => n > 0),
+    "Added to the root of the mean squared gradient.",
+  ),
+  gradientCheckpointing: option(
+    false,
+    yesNo,
+    "Compute each layer again on the way back instead of keeping its values: less memory, more time.",
+  ),
+  seed: option(
+    42,
+    {
+      text: "an integer from 0 to 4294967295",
+      holds: (n) => Number.isInteger(n) && (n as number) >= 0 && (n as number) < 2 ** 32,
+    },
+    "Order of the rows and dropout follow from it alone.",
+  ),
+  evalSteps: option<number | undefined>(
+    undefined,
+    optional(whole(1)),
+    "Updates between two evaluations; without it one after each epoch.",
+  ),
   saveSteps: option(100, whole(1), "Updates between two checkpoints; there is one at the end in any case."),
   saveTotalLimit: option(2, whole(1), "Checkpoints to keep; older ones are removed."),
   samplePrompts: option<readonly string[]>([], texts, "Instructions answered by base and tuned model while training."),
-  sampleSteps: option<number | undefined>(undefined, optional(whole(1)), "Updates between two samples; without it one at the end."),
+  sampleSteps: option<number | undefined>(
+    undefined,
+    optional(whole(1)),
+    "Updates between two samples; without it one at the end.",
+  ),
   sampleTokens: option(64, whole(1), "Longest answer of a sample in tokens."),
   outputFolder: option<string | undefined>(undefined, optional(text), "Where the run writes; runs/<id> without it."),
-  overwrite: option(false, yesNo, "Start anew in an output folder that holds another run, whose checkpoints are removed."),
+  overwrite: option(
+    false,
+    yesNo,
+    "Start anew in an output folder that holds another run, whose checkpoints are removed.",
+  ),
 } as const satisfies Record<string, OptionSpec<unknown>>;
 
 type Table = typeof trainOptions;
@@ -129,7 +194,8 @@ export function resolveOptions(given: TrainOptions): ResolvedOptions {
   const resolved: Record<string, unknown> = {};
   for (const [name, spec] of Object.entries<OptionSpec<unknown>>(trainOptions)) {
     const value = (given as Record<string, unknown>)[name] ?? spec.default;
-    if (!spec.rule.holds(value)) throw new RangeError(`train: expected \`${name}\` to be ${spec.rule.text}, got ${shown(value)}`);
+    if (!spec.rule.holds(value))
+      throw new RangeError(`train: expected \`${name}\` to be ${spec.rule.text}, got ${shown(value)}`);
     resolved[name] = value;
   }
   for (const name of Object.keys(given)) {
@@ -151,13 +217,19 @@ function checkTogether({ data, validation, resume, sampler }: TrainOptions, opti
   if (!isRowSource(data)) {
     throw new RangeError(`train: expected \`data\` to be rows or the path of a file, got ${shown(data)}`);
   }
-  if (typeof validation === "number" ? !(validation > 0 && validation < 1) : validation !== undefined && !isRowSource(validation)) {
+  if (
+    typeof validation === "number"
+      ? !(validation > 0 && validation < 1)
+      : validation !== undefined && !isRowSource(validation)
+  ) {
     throw new RangeError(
       `train: expected \`validation\` to be rows, the path of a file or a number above 0 and below 1, got ${shown(validation)}`,
     );
   }
   if (options.evalSteps !== undefined && validation === undefined) {
-    throw new RangeError("train: `evalSteps` is given but there is no `validation` to evaluate on; give rows or a part such as 0.1");
+    throw new RangeError(
+      "train: `evalSteps` is given but there is no `validation` to evaluate on; give rows or a part such as 0.1",
+    );
   }
   if (options.sampleSteps !== undefined && options.samplePrompts.length === 0) {
     throw new RangeError("train: `sampleSteps` is given but `samplePrompts` is empty");

@@ -22,7 +22,10 @@ export interface RunPlan {
   /** Gradients of a batch, by bucketKey. */
   readonly accumulate: ReadonlyMap<string, PlannedProgram>;
   /** Loss alone of the tuned model, and of the base, by bucketKey. */
-  readonly loss: { readonly tuned: ReadonlyMap<string, PlannedProgram>; readonly base: ReadonlyMap<string, PlannedProgram> };
+  readonly loss: {
+    readonly tuned: ReadonlyMap<string, PlannedProgram>;
+    readonly base: ReadonlyMap<string, PlannedProgram>;
+  };
   readonly clear: Program;
   readonly update: Program;
   readonly squares: Program;
@@ -48,7 +51,10 @@ export async function planRun(model: Model, options: ResolvedOptions, buckets: R
     const planned = new Map<string, PlannedProgram>();
     for (const bucket of list) {
       if (planned.has(bucketKey(bucket))) continue;
-      planned.set(bucketKey(bucket), lossProgram(of, bucket, layout, { gradients }));
+      planned.set(
+        bucketKey(bucket),
+        lossProgram(of, bucket, layout, { gradients, recompute: options.gradientCheckpointing }),
+      );
       await setImmediate();
     }
     return planned;
@@ -74,7 +80,10 @@ export async function planRun(model: Model, options: ResolvedOptions, buckets: R
 
 /** Bytes that hold any of the Programs, category by category. */
 export function largest(programs: readonly Program[]): MemoryBytes {
-  const entries = categories.map((category) => [category, Math.max(0, ...programs.map(({ arenaBytes }) => arenaBytes[category]))]);
+  const entries = categories.map((category) => [
+    category,
+    Math.max(0, ...programs.map(({ arenaBytes }) => arenaBytes[category])),
+  ]);
   return Object.fromEntries(entries) as MemoryBytes;
 }
 

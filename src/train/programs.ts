@@ -1,6 +1,6 @@
 // The Programs of a run: gradients of one batch, its loss alone, and what one update does to all trained tensors. Next to read: step.ts.
 
-import type { Device, ShapedOp } from "../engine/device.js";
+import type { Arena, Device, ShapedOp } from "../engine/device.js";
 import { type Buffer, type Category, categories, type Op, type OpName, type Program } from "../engine/index.js";
 import { align, bufferBytes } from "../engine/program.js";
 import {
@@ -15,6 +15,7 @@ import {
   Trace,
 } from "../graph/index.js";
 import type { Model, TrainedTensor } from "../model/index.js";
+import type { Batch } from "../tokens/index.js";
 import type { ResolvedOptions } from "./options.js";
 
 /** Shape of a batch. A Program is made once for each. */
@@ -41,12 +42,19 @@ export const squaresName = (tensor: string) => `${tensor}.squares`;
 export function runLayout(trained: readonly TrainedTensor[]): RunLayout {
   const f32 = (name: string, shape: readonly number[]) => ({ name, dtype: "f32" as const, shape });
   return {
-    gradients: layOut("gradients", trained.map(({ name, shape }) => f32(gradientName(name), shape))),
+    gradients: layOut(
+      "gradients",
+      trained.map(({ name, shape }) => f32(gradientName(name), shape)),
+    ),
     optimizer: layOut(
       "optimizer",
       trained.flatMap(({ name, shape }) => [f32(momentNames(name).m, shape), f32(momentNames(name).v, shape)]),
     ),
-    io: layOut("io", [f32("totals", [2]), f32("squares", [1]), ...trained.map(({ name }) => f32(squaresName(name), [1]))]),
+    io: layOut("io", [
+      f32("totals", [2]),
+      f32("squares", [1]),
+      ...trained.map(({ name }) => f32(squaresName(name), [1])),
+    ]),
   };
 }
 
@@ -58,9 +66,9 @@ export function lossProgram(
   model: Model,
   bucket: Bucket,
   layout: Pick<RunLayout, "io"> & Partial<RunLayout>,
-  { gradients }: { readonly gradients: boolean },
+  { gradients, recompute = false }: { readonly gradients: boolean; readonly recompute?: boolean },
 ): PlannedProgram {
-  const trace = new Trace({ activations: model.dtype, training: gradients });
+  const trace = new Trace({ activations: model.dtype, training: gradients, recompute: () => recompute });
   const tokens = bucket.batch * bucket.seq;
   const input = (name: string, ...shape: number[]) => trace.input(name, "i32", shape);
   const x = model.hidden(trace, {
@@ -79,6 +87,15 @@ export function lossProgram(
     placements: new Map([...model.placements, ...(layout.gradients?.placements ?? []), ...layout.io.placements]),
     ioStart: layout.io.bytes,
   });
+}
+
+/** Put a batch where its Program reads it. */
+export async function writeBatch(io: Arena, planned: PlannedProgram, batch: Batch): Promise<void> {
+  const inputs = { ids: batch.tokens, positions: batch.positions, ranges: batch.ranges, labels: batch.labels };
+  for (const [name, values] of Object.entries(inputs)) {
+    const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+    await io.write(planned.find(name).offset, bytes);
+  }
 }
 
 /** Before an update: gradients and totals to 0. */
@@ -145,7 +162,12 @@ class FlatProgram {
   ) {}
 
   add(op: OpName, inputs: readonly Placed[], outputs: readonly Placed[], attrs: readonly number[] = []): void {
-    const shaped: ShapedOp = { op, inputs: inputs.map(([, place]) => place), outputs: outputs.map(([, place]) => place), attrs };
+    const shaped: ShapedOp = {
+      op,
+      inputs: inputs.map(([, place]) => place),
+      outputs: outputs.map(([, place]) => place),
+      attrs,
+    };
     this.#ops.push({
       op,
       inputs: inputs.map((placed) => this.#buffer(placed)),

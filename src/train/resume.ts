@@ -25,7 +25,11 @@ export function comparable(options: ResolvedOptions, model: Model): Readonly<Rec
 /**
  * @throws RangeError naming what is different: going on would not give what the uninterrupted run gives.
  */
-export function checkResumable({ folder, state }: Checkpoint, now: Readonly<Record<string, unknown>>, data: string): void {
+export function checkResumable(
+  { folder, state }: Checkpoint,
+  now: Readonly<Record<string, unknown>>,
+  data: string,
+): void {
   for (const [name, value] of Object.entries(now)) {
     if ((free as readonly string[]).includes(name)) continue;
     const before = state.options[name];

@@ -40,7 +40,9 @@ export function train(model: Model, options: TrainOptions): Run {
   const resolved = { ...chosen, maxTokens: options.maxTokens ?? Math.min(chosen.maxTokens, model.contextTokens) };
   const { trained } = model;
   if (!trained) {
-    throw new RangeError(`train: nothing of "${model.name}" trains; attach an adapter (attachLora) or train all of it (trainFully)`);
+    throw new RangeError(
+      `train: nothing of "${model.name}" trains; attach an adapter (attachLora) or train all of it (trainFully)`,
+    );
   }
   if (resolved.maxTokens > model.contextTokens) {
     throw new RangeError(
@@ -73,7 +75,13 @@ export class Run implements AsyncIterable<TrainEvent> {
   readonly #log = new EventLog();
   readonly #control: RunControl;
 
-  constructor(model: Model, given: TrainOptions, options: ResolvedOptions, place: RunPlace, before: Promise<unknown> | undefined) {
+  constructor(
+    model: Model,
+    given: TrainOptions,
+    options: ResolvedOptions,
+    place: RunPlace,
+    before: Promise<unknown> | undefined,
+  ) {
     this.id = place.id;
     this.folder = path.resolve(place.folder);
     this.options = options;

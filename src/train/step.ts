@@ -1,13 +1,20 @@
 // One update, top to bottom. Next to read: run.ts, update after update.
 
 import { setImmediate } from "node:timers/promises";
-import { type Arena, type Category, type Executable, neutralUniforms, type Program, type Uniforms } from "../engine/index.js";
+import {
+  type Arena,
+  type Category,
+  type Executable,
+  neutralUniforms,
+  type Program,
+  type Uniforms,
+} from "../engine/index.js";
 import type { PlannedProgram } from "../graph/index.js";
 import type { Model, StoredTensor, TrainedTensors } from "../model/index.js";
 import type { Batch } from "../tokens/index.js";
 import type { Tensors } from "./checkpoint.js";
 import { allocateArenas, type RunPlan } from "./plan.js";
-import { bucketKey, momentNames, squaresName } from "./programs.js";
+import { bucketKey, momentNames, squaresName, writeBatch } from "./programs.js";
 
 export interface UpdateResult {
   /** Mean nats per trained token; NaN or infinite when something went wrong, and then nothing was changed. */
@@ -44,7 +51,12 @@ export class Stepper {
   static open(model: Model, plan: RunPlan): Stepper {
     const wanted = ["gradients", "optimizer", "activations", "workspace", "io"] as const;
     const { arenas, free } = allocateArenas(model.device, plan.bytes, wanted);
-    return new Stepper(model, plan, { ...arenas, weights: model.weights.arena, trained: (model.trained as TrainedTensors).arena }, free);
+    return new Stepper(
+      model,
+      plan,
+      { ...arenas, weights: model.weights.arena, trained: (model.trained as TrainedTensors).arena },
+      free,
+    );
   }
 
   /**
@@ -107,7 +119,10 @@ export class Stepper {
     for (const { name, shape } of this.#trained.list) {
       trained.set(name, await this.#stored(this.#trained.arena, this.#trained.placements.get(name), shape));
       for (const moment of Object.values(momentNames(name))) {
-        moments.set(moment, await this.#stored(this.arenas.optimizer, this.plan.layout.optimizer.placements.get(moment), shape));
+        moments.set(
+          moment,
+          await this.#stored(this.arenas.optimizer, this.plan.layout.optimizer.placements.get(moment), shape),
+        );
       }
     }
     return { trained, moments };
@@ -140,11 +155,7 @@ export class Stepper {
       signal?.throwIfAborted();
       const planned = programs.get(bucketKey(batch));
       if (!planned) throw new RangeError(`train: a batch of ${bucketKey(batch)} tokens was not planned`);
-      const inputs = { ids: batch.tokens, positions: batch.positions, ranges: batch.ranges, labels: batch.labels };
-      for (const [name, values] of Object.entries(inputs)) {
-        const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-        await this.arenas.io.write(planned.find(name).offset, bytes);
-      }
+      await writeBatch(this.arenas.io, planned, batch);
       await this.#run(planned.program, { ...uniforms, micro }, signal);
     }
   }
@@ -171,14 +182,22 @@ export class Stepper {
     return (this.plan.layout.io.placements.get(name) as { readonly offset: number }).offset;
   }
 
-  async #stored(arena: Arena, place: { readonly offset: number } | undefined, shape: readonly number[]): Promise<StoredTensor> {
+  async #stored(
+    arena: Arena,
+    place: { readonly offset: number } | undefined,
+    shape: readonly number[],
+  ): Promise<StoredTensor> {
     const bytes = shape.reduce((product, size) => product * size, 4);
     const data = await arena.read((place as { readonly offset: number }).offset, bytes);
     await setImmediate(); // a turn for others between two tensors
     return { dtype: "F32", shape, data };
   }
 
-  async #put(arena: Arena, place: { readonly offset: number } | undefined, tensor: StoredTensor | undefined): Promise<void> {
+  async #put(
+    arena: Arena,
+    place: { readonly offset: number } | undefined,
+    tensor: StoredTensor | undefined,
+  ): Promise<void> {
     if (place && tensor) await arena.write(place.offset, tensor.data);
   }
 }
