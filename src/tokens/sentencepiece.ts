@@ -63,10 +63,10 @@ export class SentencePieceTokenizer implements Tokenizer {
   #encodeText(text: string, continuation: boolean, ids: number[]): void {
     const { dummyPrefix, squeezeSpaces } = this.#model;
     let normal = text.replace(/\p{Surrogate}/gu, "\ufffd");
-    if (squeezeSpaces) normal = normal.replace(/ +/g, " ").replace(continuation ? / $/ : /^ | $/g, "");
+    if (squeezeSpaces) normal = normal.replace(/ +/g, " ").replace(continuation ? "" : /^ /, "");
     if (normal === "") return;
-    if (dummyPrefix && !continuation) normal = ` ${normal}`;
-    normal = normal.replaceAll(" ", SPACE);
+    normal = (dummyPrefix && !continuation ? ` ${normal}` : normal).replaceAll(" ", SPACE);
+    if (squeezeSpaces) normal = normal.replace(/▁+$/, ""); // sentencepiece takes off an escaped space in the text, too
     const parts = this.#userDefined ? normal.split(this.#userDefined) : [normal];
     for (const [i, part] of parts.entries()) {
       if (i % 2 === 1) ids.push(this.#ids.get(part) as number);
