@@ -23,7 +23,7 @@ export function flagsOf(table: Readonly<Record<string, FlagSpec>>): Option[] {
     const list = spec.rule.holds(["text"]);
     const yesNo = spec.rule.holds(true);
     const value = yesNo
-      ? " [yes]"
+      ? " [yes|no]"
       : list
         ? " <text>"
         : typeof spec.default === "number" || spec.rule.holds(1)
@@ -32,7 +32,6 @@ export function flagsOf(table: Readonly<Record<string, FlagSpec>>): Option[] {
     const hasDefault = spec.default !== undefined && !(list && (spec.default as unknown[]).length === 0);
     const help = hasDefault ? `${spec.help} [${String(spec.default)}]` : spec.help;
     const option = new Option(`--${flagName(name)}${value}`, list ? `${help} May be given again.` : help);
-    if (yesNo) option.preset("true");
     option.argParser((text: string, before: unknown) => {
       const read = readValue(text, spec);
       if (!spec.rule.holds(read))

@@ -6,7 +6,7 @@ import { Command } from "commander";
 import { addDevices } from "./devices.js";
 import { addGenerate } from "./generate.js";
 import { addPlan } from "./plan.js";
-import { describeError } from "./report.js";
+import { describeError, exitCodeOf } from "./report.js";
 import { addTrain } from "./train.js";
 
 const { version, description } = createRequire(import.meta.url)("../../package.json") as {
@@ -24,5 +24,5 @@ try {
   await program.parseAsync();
 } catch (error) {
   process.stderr.write(`${describeError(error)}\n`);
-  process.exitCode = 1;
+  process.exitCode = exitCodeOf(error);
 }

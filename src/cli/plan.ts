@@ -103,43 +103,56 @@ function describePlan({ config, dtype, lora, options }: PlannedJob, bytes: Memor
   ].join("\n");
 }
 
-/** Whether it fits, and when it does not, the largest batch and length that do. */
+/** Whether it fits, and what would when it does not. */
 async function describeBudget(job: PlannedJob, bytes: MemoryBytes, budget: number): Promise<string> {
   const total = totalBytes(bytes);
   if (total <= budget) return `fits ${formatBytes(budget)}, with ${formatBytes(budget - total)} to spare`;
   const lines = [`does not fit ${formatBytes(budget)}: ${formatBytes(total - budget)} too much`];
-  const fitting = await largestFitting(job, budget);
-  if (fitting) {
-    const { batchSize, maxTokens } = fitting.options;
-    const accumulate = Math.ceil(job.options.batchSize / batchSize) * job.options.gradientAccumulationSteps;
-    lines.push(
-      `what would fit: batchSize ${batchSize}, maxTokens ${maxTokens}, gradientAccumulationSteps ${accumulate} (${formatBytes(fitting.bytes)})`,
-    );
-  } else {
+  const fitting = await whatFits(job, budget);
+  if (fitting.length === 0) {
     const fixed = bytes.weights + bytes.trained + bytes.gradients + bytes.optimizer;
     lines.push(
       `nothing would: weights, adapter and optimizer alone take ${formatBytes(fixed)}; take a smaller model, dtype or rank`,
     );
   }
+  for (const { options, total } of fitting) {
+    const accumulate = Math.ceil(job.options.batchSize / options.batchSize) * job.options.gradientAccumulationSteps;
+    const words = [`batchSize ${options.batchSize}`, `maxTokens ${options.maxTokens}`];
+    if (accumulate !== job.options.gradientAccumulationSteps) words.push(`gradientAccumulationSteps ${accumulate}`);
+    if (options.gradientCheckpointing) words.push("gradientCheckpointing");
+    lines.push(`would fit: ${words.join(", ")} (${formatBytes(total)})`);
+  }
   return lines.join("\n");
 }
 
-/** The largest batch of the asked length that fits, else the longest rows that fit one at a time. */
-async function largestFitting(
-  job: PlannedJob,
-  budget: number,
-): Promise<{ options: ResolvedOptions; bytes: number } | undefined> {
-  const trial = (change: Partial<ResolvedOptions>) => async () => {
+interface Fitting {
+  readonly options: ResolvedOptions;
+  readonly total: number;
+}
+
+/**
+ * The largest batch of the asked length that fits, with all values kept and with layers computed again; where no batch does,
+ * the longest single row.
+ */
+async function whatFits(job: PlannedJob, budget: number): Promise<Fitting[]> {
+  const trial = (change: Partial<ResolvedOptions>) => async (): Promise<Fitting> => {
     const options = { ...job.options, ...change };
-    return { options, bytes: totalBytes(await planBytes({ ...job, options })) };
+    return { options, total: totalBytes(await planBytes({ ...job, options })) };
   };
+  const fits = ({ total }: Fitting) => total <= budget;
   const { batchSize, maxTokens } = job.options;
-  const batches = Array.from({ length: batchSize }, (_, i) => trial({ batchSize: i + 1 }));
+  const found: Fitting[] = [];
+  for (const gradientCheckpointing of [false, true]) {
+    const batches = Array.from({ length: batchSize }, (_, i) => trial({ batchSize: i + 1, gradientCheckpointing }));
+    const best = await lastThat(fits, batches);
+    if (best) found.push(best);
+  }
+  if (found.length > 0) return found;
   const lengths = Array.from({ length: Math.floor(maxTokens / SEQ_MULTIPLE) }, (_, i) =>
-    trial({ batchSize: 1, maxTokens: (i + 1) * SEQ_MULTIPLE }),
+    trial({ batchSize: 1, maxTokens: (i + 1) * SEQ_MULTIPLE, gradientCheckpointing: true }),
   );
-  const fits = ({ bytes }: { readonly bytes: number }) => bytes <= budget;
-  return (await lastThat(fits, batches)) ?? (await lastThat(fits, lengths));
+  const longest = await lastThat(fits, lengths);
+  return longest ? [longest] : [];
 }
 
 /** The last trial that passes, of trials that pass up to one and fail after it; tried by halving. */

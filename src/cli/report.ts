@@ -22,6 +22,11 @@ export function describeError(error: unknown): string {
   return `tunebook: unexpected error, please report it\n${error.stack ?? error.message}`;
 }
 
+/** 130 for what was stopped by Ctrl-C, as shells have it; 1 for what failed. */
+export function exitCodeOf(error: unknown): number {
+  return error instanceof Error && error.name === "AbortError" ? 130 : 1;
+}
+
 /** Messages of V8's own range errors. */
 const v8 =
   /^(Maximum call stack|Invalid (array|string|typed array) length|Array buffer allocation|offset is out of bounds|toString\(\) radix)/;
