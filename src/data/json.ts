@@ -78,7 +78,7 @@ export function findJsonError(text: string): { offset: number; problem: string }
         continue;
       }
       const wanted = expect === "key" ? "expected a key in double quotes" : 'expected a key in double quotes or "}"';
-      if (char !== '"') return { offset: at, problem: orEnd(text, at, wanted) };
+      if (char !== '"') return { offset: at, problem: orEnd(text, at, wanted) + extraComma(text, at) };
       const end = stringEnd(text, at);
       if (typeof end !== "number") return end;
       at = spaceEnd(text, end);
@@ -95,7 +95,7 @@ export function findJsonError(text: string): { offset: number; problem: string }
       at = spaceEnd(text, at + 1);
     } else {
       const end = scalarEnd(text, at);
-      if (typeof end !== "number") return end;
+      if (typeof end !== "number") return { ...end, problem: end.problem + extraComma(text, end.offset) };
       at = spaceEnd(text, end);
       expect = "more";
     }
@@ -104,6 +104,12 @@ export function findJsonError(text: string): { offset: number; problem: string }
 
 function orEnd(text: string, at: number, problem: string): string {
   return at < text.length ? problem : `${problem}, but the text ends here`;
+}
+
+/** The likeliest reason for a closing bracket where something is expected. */
+function extraComma(text: string, at: number): string {
+  const closes = text[at] === "]" || text[at] === "}";
+  return closes && /,[ \t\r\n]*$/.test(text.slice(0, at)) ? `; the comma before "${text[at]}" is one too many` : "";
 }
 
 function spaceEnd(text: string, at: number): number {

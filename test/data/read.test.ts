@@ -115,7 +115,7 @@ describe("what is refused says where and why", () => {
   test.each([
     ['[\n{"text": "a"},\n{"text": "b"\n]', 'x.json:4:1: not JSON: expected "," or "}"'],
     ['[{"text": "a"}\n{"text": "b"}]', 'x.json:2:1: not JSON: expected "," or "]"'],
-    ['[{"text": "a"},\n]', "x.json:2:1: not JSON: expected a value"],
+    ['[{"text": "a"},\n]', 'x.json:2:1: not JSON: expected a value; the comma before "]" is one too many'],
     ['[{"text": "a"}', 'x.json:1:15: not JSON: expected "," or "]", but the text ends here'],
     ['[{"text": "a"}] trailing', "x.json:1:17: not JSON: expected the end of the file"],
     ['{"text": "a"}\n{"text": "b}\n', "x.json:2:10: not JSON: a string opens here and is never closed"],
@@ -186,7 +186,7 @@ describe.skipIf(!existsSync(shared))("real datasets (skipped where ../shared/ass
 
   test("a dataset with a comma too many is refused at the place that Python's json names too", async () => {
     await expect(rows(path.join(shared, "malformed_alpaca_zh.json"))).rejects.toThrow(
-      "malformed_alpaca_zh.json:14007:1: not JSON: expected a value",
+      'malformed_alpaca_zh.json:14007:1: not JSON: expected a value; the comma before "]" is one too many',
     );
   });
 

@@ -18,24 +18,24 @@ function brain(bits: number): number {
 describe.each([
   ["f16", half, f32ToF16, f16ToF32],
   ["bf16", brain, f32ToBf16, bf16ToF32],
-] as const)("%s", (_, valueOf, narrow, widen) => {
+] as const)("%s", (_, meaningOf, narrow, widen) => {
   const all = Uint16Array.from({ length: 0x10000 }, (_, bits) => bits);
 
   test("every value widens to what its bits mean, and narrows back to the same bits", () => {
     const wide = widen(all);
-    const wrong = [...all].filter((bits) => !Object.is(wide[bits], valueOf(bits)));
+    const wrong = [...all].filter((bits) => !Object.is(wide[bits], meaningOf(bits)));
     expect(wrong).toEqual([]);
     const back = narrow(wide);
-    expect([...all].filter((bits) => !Number.isNaN(valueOf(bits)) && back[bits] !== bits)).toEqual([]);
+    expect([...all].filter((bits) => !Number.isNaN(meaningOf(bits)) && back[bits] !== bits)).toEqual([]);
     expect(
-      [...all].filter((bits) => Number.isNaN(valueOf(bits)) && !Number.isNaN(valueOf(back[bits] as number))),
+      [...all].filter((bits) => Number.isNaN(meaningOf(bits)) && !Number.isNaN(meaningOf(back[bits] as number))),
     ).toEqual([]);
   });
 
   test("a number between two neighbours goes to the nearer, and half way to the even one", () => {
     const wrong: number[] = [];
-    for (let bits = 0; valueOf(bits + 1) < Number.POSITIVE_INFINITY; bits++) {
-      const [low, high] = [valueOf(bits), valueOf(bits + 1)];
+    for (let bits = 0; meaningOf(bits + 1) < Number.POSITIVE_INFINITY; bits++) {
+      const [low, high] = [meaningOf(bits), meaningOf(bits + 1)];
       const middle = (low + high) / 2; // one bit more than the format holds: exact in f32
       if (Math.fround(middle) !== middle) continue; // below the smallest f32 subnormal step
       const next = new Float32Array(
@@ -52,7 +52,7 @@ describe.each([
   });
 
   test("too large becomes infinity", () => {
-    expect(valueOf(narrow(Float32Array.of(3.4028234663852886e38))[0]!)).toBe(Number.POSITIVE_INFINITY);
+    expect(meaningOf(narrow(Float32Array.of(3.4028234663852886e38))[0]!)).toBe(Number.POSITIVE_INFINITY);
   });
 });
 
