@@ -1,6 +1,6 @@
 // The judge judged: every op of the reference device on examples small enough to work out on paper.
 
-import { expect, test } from "vitest";
+import { test } from "vitest";
 import { IGNORED } from "../../../src/engine/ops.js";
 import { keepsElement } from "../../../src/engine/random.js";
 import { referenceDevice } from "../../../src/engine/reference/index.js";
@@ -31,8 +31,7 @@ test("embeddingWeight adds each row of dy to the row of its id, twice where an i
   expectClose(dWeight, [13, 14, 16, 18, 10, 10], {});
 });
 
-test("rmsNorm divides a row by its root mean square: (3, 4) by sqrt(12.5), eps joins the mean", async () => {
-  const rms = Math.sqrt(12.5);
+test("rmsNorm divides a row by its root mean square: (3, 4) with eps 0.25 by sqrt(12.5 + 0.25)", async () => {
   const { y, rstd } = await run({
     op: "rmsNorm",
     operands: { x: of([2, 2], 3, 4, 0, 0), weight: of([2], 1, 10), y: to(2, 2), rstd: to(2) },
@@ -41,7 +40,6 @@ test("rmsNorm divides a row by its root mean square: (3, 4) by sqrt(12.5), eps j
   const withEps = Math.sqrt(12.75);
   expectClose(y, [3 / withEps, 40 / withEps, 0, 0], stored);
   expectClose(rstd, [1 / withEps, 2], stored);
-  expect(rms).toBeLessThan(withEps);
 });
 
 test("rmsNormInput of x = (1, 1), rstd = 1, dy = (1, 0) is (1, 0) minus its mean along x: (0.5, -0.5), added when asked", async () => {
