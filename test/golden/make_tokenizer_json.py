@@ -89,10 +89,23 @@ byte_level.decoder = decoders.ByteLevel()
 byte_level.post_processor = processors.ByteLevel(trim_offsets=False)
 trained(byte_level, 700)
 
+# Llama 3's and Qwen 2's way: words by a pattern, then bytes as characters; a word that is a token is not merged.
+pattern = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+words = Tokenizer(models.BPE(ignore_merges=True))
+words.normalizer = normalizers.NFC()
+words.pre_tokenizer = pre_tokenizers.Sequence(
+    [pre_tokenizers.Split(tokenizers.Regex(pattern), "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+)
+words.decoder = decoders.ByteLevel()
+trained(words, 700)
+
 cases = [
     case("a space put before the text", prepend),
     case("a space put before the first word", metaspace),
     case("bytes as characters", byte_level),
+    case("words by a pattern", words),
 ]
 out = Path(__file__).with_name("tokenizer-json.json")
 out.write_text(json.dumps({"tokenizers": tokenizers.__version__, "cases": cases}, ensure_ascii=True, separators=(",", ":")) + "\n")
