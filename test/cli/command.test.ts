@@ -1,0 +1,139 @@
+// The `tunebook` command as a user has it: a process with arguments, stdout, stderr and an exit code.
+
+import { spawn } from "node:child_process";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+
+const root = path.resolve(import.meta.dirname, "..", "..");
+const stories = path.resolve(root, process.env.TUNEBOOK_SHARED ?? "../shared", "assets/models/stories260k");
+const withStories = test.skipIf(!existsSync(stories)); // skipped: the model stories260k is not on this machine
+
+/** config.json of Llama 2 7B, without the fields that say nothing about shapes. */
+const llama7b = {
+  model_type: "llama",
+  vocab_size: 32000,
+  hidden_size: 4096,
+  intermediate_size: 11008,
+  num_hidden_layers: 32,
+  num_attention_heads: 32,
+  num_key_value_heads: 32,
+  max_position_embeddings: 4096,
+};
+
+let folder: string;
+beforeAll(() => {
+  folder = mkdtempSync(path.join(tmpdir(), "tunebook-cli-"));
+  writeFileSync(path.join(folder, "config.json"), JSON.stringify(llama7b));
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+function tunebook(...args: string[]): Promise<{ code: number | null; stdout: string; stderr: string }> {
+  return new Promise((resolve, reject) => {
+    const main = path.join(root, "src", "cli", "main.ts");
+    const child = spawn(process.execPath, ["--import", "tsx", main, ...args], { cwd: root });
+    const said = { stdout: "", stderr: "" };
+    child.stdout.on("data", (data) => (said.stdout += data));
+    child.stderr.on("data", (data) => (said.stderr += data));
+    child.on("error", reject);
+    child.on("close", (code) => resolve({ code, ...said }));
+  });
+}
+
+describe("tunebook plan", () => {
+  test("plans a 7B model from its config.json alone, to the byte", async () => {
+    const { code, stdout } = await tunebook("plan", folder, "--dtype", "bf16", "--batch-size", "1");
+    expect(stdout).toContain("6,738,415,616 parameters"); // as published for Llama 2 7B
+    // LoRA of rank 8 on 7 matrices of 32 layers: 32 * 8 * (4 * (4096 + 4096) + 3 * (4096 + 11008)) numbers of 4 bytes
+    expect(stdout).toMatch(/trained +76\.3 MiB +79,953,920 B/);
+    expect(stdout).toMatch(/gradients +76\.3 MiB +79,953,920 B/);
+    expect(stdout).toMatch(/optimizer +15[23] MiB +159,907,840 B/);
+    expect(code).toBe(0);
+  });
+
+  test("says what would fit when the budget is too small, and ends with code 1", async () => {
+    const { code, stdout } = await tunebook("plan", folder, "--budget", "16GiB");
+    expect(stdout).toMatch(/does not fit 16\.0 GiB: [\d.]+ GiB too much/);
+    expect(stdout).toMatch(
+      /would fit: batchSize [123], maxTokens 512, gradientAccumulationSteps [24] \(1[0-5]\.\d GiB\)/,
+    );
+    expect(stdout).toMatch(/would fit: batchSize 4, maxTokens 512, gradientCheckpointing \(1[0-5]\.\d GiB\)/);
+    expect(code).toBe(1);
+  });
+
+  test("says so when nothing would fit", async () => {
+    const { code, stdout } = await tunebook("plan", folder, "--budget", "8GB", "--batch-size", "1");
+    expect(stdout).toMatch(/nothing would: weights, adapter and optimizer alone take 12\.\d GiB/);
+    expect(code).toBe(1);
+  });
+});
+
+describe("tunebook devices", () => {
+  test("marks one device as used, and gives a reason for each other", async () => {
+    const { code, stdout } = await tunebook("devices");
+    expect(stdout.match(/^\* /gm)).toHaveLength(1);
+    expect(stdout).toMatch(/^[* ] cpu +(used unless another is asked for|usable, slower|cannot be used)\n {9}\S/m);
+    expect(stdout).toMatch(/^[* ] tfjs +(used unless another is asked for|usable, slower|cannot be used)\n {9}\S/m);
+    expect(code).toBe(0);
+  });
+});
+
+describe("an error of the library", () => {
+  test.each<[string, string[], string]>([
+    ["a folder that is not there", ["generate", "no/such/model", "--prompt", "x"], "no/such/model"],
+    ["a config file that is not there", ["train", "no/such.json"], "no/such.json: cannot be read"],
+    ["an option that does not hold", ["plan", ".", "--batch-size", "0"], "expected an integer of at least 1"],
+    ["bytes that are none", ["plan", ".", "--budget", "lots"], "expected bytes such as 24GB"],
+  ])("%s: is one message without a stack on stderr, nothing on stdout, code 1", async (_, args, message) => {
+    const { code, stdout, stderr } = await tunebook(...args);
+    expect(stderr).toContain(message);
+    expect(stderr).not.toMatch(/^\s+at /m);
+    expect(stdout).toBe("");
+    expect(code).toBe(1);
+  });
+});
+
+describe("tunebook train CONFIG", () => {
+  const write = (fields: object) => {
+    const file = path.join(folder, "job.json");
+    writeFileSync(file, JSON.stringify(fields));
+    return file;
+  };
+
+  withStories("trains, says what came of it, and prints the adapter's folder alone on stdout", async () => {
+    const rows = Array.from({ length: 12 }, (_, i) => ({ text: `Tom has ${i} red balls.` }));
+    writeFileSync(path.join(folder, "rows.jsonl"), rows.map((row) => JSON.stringify(row)).join("\n"));
+    const job = { model: stories, data: "rows.jsonl", dtype: "f32", lora: { rank: 4 }, outputFolder: "run", epochs: 9 };
+    const { code, stdout, stderr } = await tunebook("train", write(job), "--max-steps", "3", "--learning-rate", "1e-3");
+    expect(stderr).toMatch(/loss +\d\.\d+ -> \d\.\d+ +\(3 updates/);
+    expect(stderr).toMatch(/peak memory +planned [\d.]+ [KM]iB, actual [\d.]+ [KM]iB/);
+    expect(stdout).toBe(`${path.join(folder, "run", "adapter")}\n`);
+    expect(readdirSync(stdout.trim()).sort()).toEqual(["adapter_config.json", "adapter_model.safetensors"]);
+    expect(code).toBe(0);
+
+    const said = await tunebook(
+      "generate",
+      stories,
+      "--prompt",
+      "Tom",
+      "--adapter",
+      stdout.trim(),
+      "--max-new-tokens",
+      "4",
+    );
+    expect(said.stderr).toContain("4 tokens in");
+    expect(said.code).toBe(0);
+  });
+});
+
+describe("tunebook generate MODEL", () => {
+  withStories("streams the published 200 greedy tokens of stories260k, and nothing else, to stdout", async () => {
+    const { code, stdout } = await tunebook(
+      ...["generate", stories, "--prompt", "", "--temperature", "0", "--max-new-tokens", "200"],
+      ...["--device", "auto", "--dtype", "f32"],
+    );
+    expect(stdout.trim()).toBe(readFileSync(path.join(stories, "expected_greedy.txt"), "utf8").trim());
+    expect(code).toBe(0);
+  });
+});
