@@ -1,8 +1,8 @@
 // SentencePiece BPE: the merges of a .model file, in its own order. Next to read: stream.ts, ids that arrive one by one.
 
 import { Borders } from "./borders.js";
-import type { SpecialIds } from "./special.js";
 import { type Piece, PieceKind, type SentencePieceModel } from "./sentencepiece-model.js";
+import type { SpecialIds } from "./special.js";
 import { type EncodeOptions, type Tokenizer, unknownId } from "./tokenizer.js";
 
 const SPACE = "▁"; // U+2581, how pieces write a space
