@@ -1,6 +1,6 @@
 // What is set up, in order: what each part is made from, what it leaves, and how it is made. Run by run.mjs.
 
-import { chmodSync, cpSync, existsSync, rmSync } from "node:fs";
+import { chmodSync, existsSync, rmSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { filesUnder } from "./fingerprint.mjs";
@@ -13,6 +13,8 @@ export const venv = (program) => join(root, ".venv", "bin", program);
 
 const tsc = join("node_modules", "typescript", "bin", "tsc");
 const labextension = join("share", "jupyter", "labextensions", "tunebook-extension");
+/** What the extension is made from: itself, and the part of the library that runs in a page. */
+const page = ["extension", "src/widgets", "src/train/events.ts", "src/engine/program.ts"];
 const typescript = ["tsconfig.base.json", "package-lock.json"];
 
 /** The Python environment, where none is given. */
@@ -94,7 +96,7 @@ export const partsFor = (prefix = ".venv") => [
     name: "extension",
     does: "the JupyterLab extension",
     needs: ["library"],
-    sources: ["extension", "src", ...typescript],
+    sources: [...page, ...typescript],
     facts: () => [],
     leaves: ["extension/dist/labextension/package.json"],
     make: ({ command }) => command(process.execPath, "extension/build.mjs"),
@@ -103,30 +105,20 @@ export const partsFor = (prefix = ".venv") => [
     name: "jupyter",
     does: `kernelspec and labextension inside ${prefix}`,
     needs: ["python", "kernel", "extension"],
-    sources: ["setup/requirements.txt", "kernel", "extension", "src"],
+    sources: ["setup/requirements.txt", "kernel/src/install", "kernel/logo", ...page],
     facts: () => [root, process.execPath, resolve(prefix)],
     leaves: [join(prefix, labextension, "package.json")],
     make: async ({ command }) => {
       await command(process.execPath, "kernel/dist/cli.js", "install", "--prefix", prefix);
-      const built = join(root, "extension", "dist", "labextension");
-      const place = resolve(root, prefix, labextension);
-      rmSync(place, { recursive: true, force: true });
-      cpSync(built, place, { recursive: true });
+      await command(process.execPath, "extension/build.mjs", "--no-build", "--install", prefix);
     },
   },
 ];
 
 /** Compile one package, then take away what a source that is gone has left behind. */
 async function compile(command, project, sources, out) {
-  await command(
-    process.execPath,
-    tsc,
-    "-p",
-    join(project, "tsconfig.json"),
-    "--incremental",
-    "--tsBuildInfoFile",
-    join(out, ".tsbuildinfo"),
-  );
+  const remember = ["--incremental", "--tsBuildInfoFile", join(out, ".tsbuildinfo")];
+  await command(process.execPath, tsc, "-p", join(project, "tsconfig.json"), ...remember);
   for (const file of filesUnder(join(root, out))) {
     const stem = file.slice(join(root, out).length).replace(/\.(js|d\.ts)(\.map)?$/, "");
     if (stem !== file.slice(join(root, out).length) && !existsSync(join(root, sources, `${stem}.ts`))) rmSync(file);
