@@ -3,7 +3,7 @@
 
 import { EngineError } from "../device.js";
 import type { Call } from "../operands.js";
-import type { Tensor } from "./load.js";
+import type { Tensor, Tensor4D } from "./load.js";
 import type { Context, Operand, Results } from "./operand.js";
 
 interface Sizes {
@@ -14,21 +14,36 @@ interface Sizes {
   readonly seqQ: number;
   readonly seqK: number;
   readonly headDim: number;
+  /** The keys that any query sees: [first, count]. A cache may be much longer. */
+  readonly window: readonly [number, number];
 }
 
-type Operands = Pick<Call<"attention", Operand>, "q" | "k" | "v" | "ranges" | "batch" | "heads" | "kvHeads">;
+type Operands = Pick<Call<"attention", Operand>, "q" | "k" | "ranges" | "batch" | "heads" | "kvHeads">;
 
-function sizesOf({ q, k, batch, heads, kvHeads }: Operands): Sizes {
+/** @throws EngineError when a range leads out of the keys. */
+function sizesOf({ q, k, ranges, batch, heads, kvHeads }: Operands): Sizes {
   const [rows, width] = q.shape;
-  const [keyRows] = k.shape;
+  const seqK = k.shape[0] / batch;
+  const { ids } = ranges;
+  let [first, last] = [seqK, 0];
+  for (let row = 0; row < rows; row++) {
+    const [start, end] = [ids[2 * row], ids[2 * row + 1]];
+    if (end <= start) continue;
+    if (start < 0 || end > seqK) {
+      throw new EngineError(`ranges[${row}] is [${start}, ${end}), expected to lie in [0, ${seqK})`);
+    }
+    [first, last] = [Math.min(first, start), Math.max(last, end)];
+  }
   return {
     batch,
     heads,
     kvHeads,
     group: heads / kvHeads,
     seqQ: rows / batch,
-    seqK: keyRows / batch,
+    seqK,
     headDim: width / heads,
+    // One key that nobody sees where nobody sees any: a tensor of no keys is of no use.
+    window: first < last ? [first, last - first] : [0, 1],
   };
 }
 
@@ -44,24 +59,28 @@ function unstackQueries(x: Tensor, { batch, kvHeads, group, seqQ }: Sizes): Tens
   return split.reshape([batch * seqQ, -1]);
 }
 
-/** [batch * seqK, kvHeads * headDim] to [batch, kvHeads, seqK, headDim]. */
-function stackKeys(x: Tensor, { batch, kvHeads, seqK, headDim }: Sizes): Tensor {
-  return x.reshape([batch, seqK, kvHeads, headDim]).transpose([0, 2, 1, 3]);
+/** [batch * seqK, kvHeads * headDim] to [batch, kvHeads, keys of the window, headDim]. */
+function stackKeys(x: Tensor, { batch, kvHeads, seqK, headDim, window: [first, count] }: Sizes): Tensor {
+  const seen = x.reshape([batch, seqK, kvHeads, headDim]).slice([0, first], [batch, count]);
+  return seen.transpose([0, 2, 1, 3]);
 }
 
-function unstackKeys(x: Tensor, { batch, kvHeads, seqK, headDim }: Sizes): Tensor {
-  return x.transpose([0, 2, 1, 3]).reshape([batch * seqK, kvHeads * headDim]);
+/** The way back; keys outside the window get 0. */
+function unstackKeys(x: Tensor, { batch, kvHeads, seqK, headDim, window: [first, count] }: Sizes): Tensor {
+  const seen = x.transpose([0, 2, 1, 3]) as Tensor4D;
+  const all = seen.pad([
+    [0, 0],
+    [first, seqK - first - count],
+    [0, 0],
+    [0, 0],
+  ]);
+  return all.reshape([batch * seqK, kvHeads * headDim]);
 }
 
-/** 1 where a query sees a key, else 0: [batch, 1, group * seqQ, seqK]. */
-function maskOf({ ids }: Operand, { batch, group, seqQ, seqK }: Sizes, { tf }: Context): Tensor {
-  for (let row = 0; row < ids.length / 2; row++) {
-    const [start, end] = [ids[2 * row], ids[2 * row + 1]];
-    if (end <= start || (start >= 0 && end <= seqK)) continue;
-    throw new EngineError(`ranges[${row}] is [${start}, ${end}), expected to lie in [0, ${seqK})`);
-  }
+/** 1 where a query sees a key, else 0: [batch, 1, group * seqQ, keys of the window]. */
+function maskOf({ ids }: Operand, { batch, group, seqQ, window: [first, count] }: Sizes, { tf }: Context): Tensor {
   const [start, end] = tf.split(tf.tensor(ids, [batch, 1, seqQ, 2], "int32"), 2, 3);
-  const key = tf.range(0, seqK, 1, "int32");
+  const key = tf.range(first, first + count, 1, "int32");
   const seen = tf.logicalAnd(tf.greaterEqual(key, start), tf.less(key, end));
   return tf.tile(tf.cast(seen, "float32"), [1, 1, group, 1]);
 }

@@ -4,6 +4,7 @@ import { EngineError } from "../device.js";
 
 export type Tf = typeof import("@tensorflow/tfjs");
 export type Tensor = import("@tensorflow/tfjs").Tensor;
+export type Tensor4D = import("@tensorflow/tfjs").Tensor4D;
 
 /** Fastest first. The first two are the user's to install: they fetch their binary when installed. */
 const packages = ["@tensorflow/tfjs-node-gpu", "@tensorflow/tfjs-node", "@tensorflow/tfjs"] as const;

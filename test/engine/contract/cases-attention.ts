@@ -76,6 +76,16 @@ const settings: readonly Setting[] = [
     range: () => [0, 37],
   },
   {
+    title: "only keys in the middle of 40 are seen",
+    batch: 2,
+    seqQ: 5,
+    seqK: 40,
+    heads: 4,
+    kvHeads: 2,
+    headDim: 3,
+    range: (row, t) => [13 + row, 17 + t],
+  },
+  {
     title: "nobody sees anything",
     batch: 1,
     seqQ: 3,
