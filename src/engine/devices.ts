@@ -35,7 +35,9 @@ export interface DeviceReport {
 export async function openDevice(name: DeviceName = "auto"): Promise<Device> {
   if (name !== "auto") {
     if (!Object.hasOwn(openers, name)) {
-      throw new EngineError(`expected \`device\` to be auto, ${Object.keys(openers).join(", ")}, got ${JSON.stringify(name)}`);
+      throw new EngineError(
+        `expected \`device\` to be auto, ${Object.keys(openers).join(", ")}, got ${JSON.stringify(name)}`,
+      );
     }
     return open(name);
   }

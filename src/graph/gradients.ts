@@ -83,7 +83,8 @@ const rules: Partial<Record<OpName, Rule>> = {
   rmsNorm(back, node, dy) {
     const [x, weight] = operands(node, 2) as [Tensor, Tensor];
     const rstd = node.outputs[1];
-    if (weight.place === "trained") back.trace.record("rmsNormWeight", [dy, x, rstd], [back.trace.gradient(weight)], []);
+    if (weight.place === "trained")
+      back.trace.record("rmsNormWeight", [dy, x, rstd], [back.trace.gradient(weight)], []);
     if (!x.learns) return;
     const { target, accumulate } = back.into(x, dy);
     back.trace.record("rmsNormInput", [dy, x, weight, rstd], [target], [accumulate]);
@@ -192,7 +193,8 @@ function backward(back: Backward, nodes: readonly Node[]): void {
     const dy = back.take(node.outputs[0]);
     if (!dy) continue;
     const rule = rules[node.op];
-    if (!rule) throw new ShapeError(`differentiate: "${node.op}" has no gradient, and something that trains is behind it`);
+    if (!rule)
+      throw new ShapeError(`differentiate: "${node.op}" has no gradient, and something that trains is behind it`);
     rule(back, node, dy);
   }
 }
@@ -225,7 +227,12 @@ function again(back: Backward, nodes: readonly Node[]): readonly Node[] {
       if (dy) back.give(copy, dy);
       return copy;
     });
-    return trace.record(node.op, node.inputs.map((tensor) => (tensor && copies.get(tensor)) ?? tensor), outputs, node.attrs);
+    return trace.record(
+      node.op,
+      node.inputs.map((tensor) => (tensor && copies.get(tensor)) ?? tensor),
+      outputs,
+      node.attrs,
+    );
   });
 }
 

@@ -2,6 +2,14 @@
 
 export { differentiate } from "./gradients.js";
 export * from "./ops.js";
-export { type Layout, layOut, type Placement, type Placements, type PlannedProgram, type PlanOptions, planProgram } from "./plan.js";
+export {
+  type Layout,
+  layOut,
+  type Placement,
+  type Placements,
+  type PlannedProgram,
+  type PlanOptions,
+  planProgram,
+} from "./plan.js";
 export { bindShape, type Place, ShapeError, type Tensor } from "./tensor.js";
 export { gradientName, type Node, type Scope, Trace, type TraceOptions } from "./trace.js";

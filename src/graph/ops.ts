@@ -28,7 +28,9 @@ export interface LinearOptions {
   /** [out] */
   readonly bias?: Tensor | undefined;
   /** A low-rank update that rides along: y += scale * (input Aᵀ) Bᵀ, with input x when it is not given. A [rank, in], B [out, rank]. */
-  readonly lora?: { readonly a: Tensor; readonly b: Tensor; readonly scale: number; readonly input?: Tensor } | undefined;
+  readonly lora?:
+    | { readonly a: Tensor; readonly b: Tensor; readonly scale: number; readonly input?: Tensor }
+    | undefined;
   /** Dtype of the result. @default that of x */
   readonly dtype?: DType;
 }
@@ -58,14 +60,22 @@ export interface RopeOptions {
 }
 
 /** Rotary position embedding.   x [tokens, heads * headDim], cos and sin [positions, cols] f32, positions [tokens] i32 */
-export function rope(x: Tensor, cos: Tensor, sin: Tensor, positions: Tensor, { heads, interleaved = false }: RopeOptions): Tensor {
+export function rope(
+  x: Tensor,
+  cos: Tensor,
+  sin: Tensor,
+  positions: Tensor,
+  { heads, interleaved = false }: RopeOptions,
+): Tensor {
   const { trace } = x;
   const { tokens, width } = bindShape("rope: x", x, ["tokens", "width"]);
   const { places, cols } = bindShape("rope: cos", cos, ["places", "cols"]);
   bindShape("rope: sin", sin, [places, cols]);
   bindShape("rope: positions", positions, [tokens]);
   if (width % heads !== 0 || (width / heads) % 2 !== 0 || 2 * cols > width / heads) {
-    throw new ShapeError(`rope: "${x.name}" is ${width} wide, expected ${heads} heads of an even size of at least ${2 * cols}`);
+    throw new ShapeError(
+      `rope: "${x.name}" is ${width} wide, expected ${heads} heads of an even size of at least ${2 * cols}`,
+    );
   }
   const y = trace.value("rope", x.dtype, x.shape, { learns: x.learns });
   trace.record("rope", [x, cos, sin, positions], [y], [heads, interleaved ? 1 : 0, 0]);
@@ -96,7 +106,12 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, ranges: Tensor, optio
   }
   const o = trace.value("attention", q.dtype, q.shape, { learns: q.learns || k.learns || v.learns });
   const lse = trace.value("lse", "f32", [tokens, heads]);
-  trace.record("attention", [q, k, v, ranges], [o, lse], [batch, heads, kvHeads, options.scale ?? 1 / Math.sqrt(headDim)]);
+  trace.record(
+    "attention",
+    [q, k, v, ranges],
+    [o, lse],
+    [batch, heads, kvHeads, options.scale ?? 1 / Math.sqrt(headDim)],
+  );
   return o;
 }
 

@@ -3,11 +3,11 @@
 // Values share memory by lifetime: an op's result may take over the buffer of an operand it is the last to read (where the op allows),
 // and buffers that are never alive together overlap. Placement is greedy by size (Pisarchyk and Lee 2020, section 5.2).
 
-import { bytesOf, type DType, type Shape, sizeOf } from "../engine/dtype.js";
 import type { Device, ShapedOp } from "../engine/device.js";
+import { bytesOf, type DType, type Shape, sizeOf } from "../engine/dtype.js";
 import { type OpSpec, ops } from "../engine/ops.js";
 import { align, type Buffer, type Category, categories, type Op, type Program } from "../engine/program.js";
-import { lifetimes, type Lifetime } from "./lifetime.js";
+import { type Lifetime, lifetimes } from "./lifetime.js";
 import { type Place, ShapeError, type Tensor } from "./tensor.js";
 import type { Trace } from "./trace.js";
 
@@ -112,9 +112,16 @@ export function planProgram(trace: Trace, { name, device, placements, ioStart = 
   for (const tensor of used) {
     index.set(tensor, buffers.length);
     const { dtype, shape } = tensor;
-    buffers.push({ name: tensor.name, arena: arenaOf[tensor.place], offset: offsets.get(tensor) as number, dtype, shape });
+    buffers.push({
+      name: tensor.name,
+      arena: arenaOf[tensor.place],
+      offset: offsets.get(tensor) as number,
+      dtype,
+      shape,
+    });
   }
-  const places = (tensors: readonly (Tensor | undefined)[]) => tensors.map((tensor) => (tensor ? (index.get(tensor) as number) : -1));
+  const places = (tensors: readonly (Tensor | undefined)[]) =>
+    tensors.map((tensor) => (tensor ? (index.get(tensor) as number) : -1));
   const list: Op[] = trace.nodes.map((node, i) => ({
     op: node.op,
     inputs: places(node.inputs),
@@ -215,7 +222,8 @@ function inherits(
     const group = operand && groupOf.get(operand);
     if (!group || lives.get(operand)?.last !== at || group.last !== at) continue;
     const mentions = node.inputs.filter((tensor) => tensor && groupOf.get(tensor) === group).length;
-    if (mentions === 1 && bytesOfTensor(operand) === bytesOfTensor(result) && operand.dtype === result.dtype) return group;
+    if (mentions === 1 && bytesOfTensor(operand) === bytesOfTensor(result) && operand.dtype === result.dtype)
+      return group;
   }
   return undefined;
 }

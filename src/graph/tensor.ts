@@ -52,7 +52,9 @@ export function bindShape<const Axis extends string | number>(
       return sizes[word] === size;
     });
   if (!fits) {
-    throw new ShapeError(`${what} "${tensor.name}" has shape [${tensor.shape.join(", ")}], expected [${axes.join(", ")}]`);
+    throw new ShapeError(
+      `${what} "${tensor.name}" has shape [${tensor.shape.join(", ")}], expected [${axes.join(", ")}]`,
+    );
   }
   return sizes as Record<Extract<Axis, string>, number>;
 }

@@ -57,8 +57,19 @@ export class Trace {
   }
 
   /** A tensor of the model. The same name twice is the same tensor, so tied weights are one. */
-  parameter(name: string, dtype: DType, shape: Shape, { trained = false }: { readonly trained?: boolean } = {}): Tensor {
-    return this.#once({ name, place: trained ? "trained" : "frozen", dtype: trained ? "f32" : dtype, shape, learns: trained });
+  parameter(
+    name: string,
+    dtype: DType,
+    shape: Shape,
+    { trained = false }: { readonly trained?: boolean } = {},
+  ): Tensor {
+    return this.#once({
+      name,
+      place: trained ? "trained" : "frozen",
+      dtype: trained ? "f32" : dtype,
+      shape,
+      learns: trained,
+    });
   }
 
   /** Kept on the device from one run to the next, such as a layer's keys. */
@@ -68,7 +79,13 @@ export class Trace {
 
   /** The sum of a trained tensor's gradients, which the backward adds to. */
   gradient(trained: Tensor): Tensor {
-    return this.#once({ name: gradientName(trained.name), place: "gradient", dtype: "f32", shape: trained.shape, learns: false });
+    return this.#once({
+      name: gradientName(trained.name),
+      place: "gradient",
+      dtype: "f32",
+      shape: trained.shape,
+      learns: false,
+    });
   }
 
   /** A result of an op. */
@@ -101,10 +118,19 @@ export class Trace {
     this.#tensors.set(name, kept);
   }
 
-  record(op: OpName, inputs: readonly (Tensor | undefined)[], outputs: readonly (Tensor | undefined)[], attrs: readonly number[]): Node {
+  record(
+    op: OpName,
+    inputs: readonly (Tensor | undefined)[],
+    outputs: readonly (Tensor | undefined)[],
+    attrs: readonly number[],
+  ): Node {
     const spec = ops[op];
     for (const tensor of [...inputs, ...outputs]) if (tensor) this.#owned(tensor);
-    if (inputs.length !== spec.inputs.length || outputs.length !== spec.outputs.length || attrs.length !== spec.attrs.length) {
+    if (
+      inputs.length !== spec.inputs.length ||
+      outputs.length !== spec.outputs.length ||
+      attrs.length !== spec.attrs.length
+    ) {
       throw new ShapeError(`${op}: got ${inputs.length} inputs, ${outputs.length} outputs, ${attrs.length} attributes`);
     }
     const node: Node = { op, inputs, outputs, attrs };

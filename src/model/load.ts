@@ -8,7 +8,7 @@ import { type LlamaConfig, readConfig } from "./config.js";
 import { families } from "./families/index.js";
 import { type ComputeDType, Model } from "./model.js";
 import { loadResident, weightsLayout } from "./resident.js";
-import { openCheckpoint } from "./weights/index.js";
+import { CheckpointError, openCheckpoint } from "./weights/index.js";
 
 export interface LoadOptions {
   /** "auto" takes the fastest there is. @default "auto" */
@@ -27,7 +27,11 @@ export interface LoadOptions {
 export function sketchModel(
   config: LlamaConfig,
   tokenizer: Tokenizer,
-  { device, dtype, contextTokens }: { readonly device: Device; readonly dtype: ComputeDType; readonly contextTokens: number },
+  {
+    device,
+    dtype,
+    contextTokens,
+  }: { readonly device: Device; readonly dtype: ComputeDType; readonly contextTokens: number },
 ): Model {
   const specs = families[config.family].tensors(config, dtype, contextTokens);
   const { placements, bytes } = weightsLayout(specs);
@@ -46,15 +50,25 @@ export async function loadModel(folder: string, options: LoadOptions = {}): Prom
   const config = readConfig(folder);
   const wanted = options.contextTokens ?? Math.min(config.contextTokens, 4096);
   if (!Number.isInteger(wanted) || wanted < 1 || wanted > config.contextTokens) {
-    throw new RangeError(`expected \`contextTokens\` to be an integer from 1 to ${config.contextTokens} (config.json), got ${wanted}`);
+    throw new RangeError(
+      `expected \`contextTokens\` to be an integer from 1 to ${config.contextTokens} (config.json), got ${wanted}`,
+    );
   }
   const tokenizer = await loadTokenizer(folder);
   const file = await openCheckpoint(folder);
   try {
+    if (tokenizer.vocab > config.vocab) {
+      throw new CheckpointError(
+        path.join(folder, "config.json"),
+        `\`vocab_size\` is ${config.vocab}, but the tokenizer has ${tokenizer.vocab} tokens: ids from ${config.vocab} on have no embedding; take the tokenizer that came with the weights`,
+      );
+    }
     const device = typeof options.device === "object" ? options.device : await openDevice(options.device ?? "auto");
     const dtype = options.dtype ?? defaultDType(device);
     if (!device.info.computeDTypes.includes(dtype)) {
-      throw new RangeError(`${device.name} does not compute in ${dtype}, expected \`dtype\` to be one of ${device.info.computeDTypes.join(", ")}`);
+      throw new RangeError(
+        `${device.name} does not compute in ${dtype}, expected \`dtype\` to be one of ${device.info.computeDTypes.join(", ")}`,
+      );
     }
     const specs = families[config.family].tensors(config, dtype, wanted);
     const weights = await loadResident(device, file, specs);

@@ -31,14 +31,22 @@ export function weightsLayout(specs: readonly TensorSpec[]): Layout {
  *
  * @throws CheckpointError when a tensor is missing or has another shape than the config says, before anything is allocated.
  */
-export async function loadResident(device: Device, file: TensorFile, specs: readonly TensorSpec[]): Promise<ResidentWeights> {
+export async function loadResident(
+  device: Device,
+  file: TensorFile,
+  specs: readonly TensorSpec[],
+): Promise<ResidentWeights> {
   for (const { name, shape, values } of specs) {
     if (values) continue;
     const found = file.tensors.get(name);
     if (found && found.shape.join() !== shape.join()) {
-      throw new CheckpointError(file.path, `it has shape [${found.shape.join(", ")}], config.json says [${shape.join(", ")}]`, {
-        tensor: name,
-      });
+      throw new CheckpointError(
+        file.path,
+        `it has shape [${found.shape.join(", ")}], config.json says [${shape.join(", ")}]`,
+        {
+          tensor: name,
+        },
+      );
     }
     if (!found) await file.tensor(name); // says what is missing and what is there
   }
@@ -51,7 +59,8 @@ export async function loadResident(device: Device, file: TensorFile, specs: read
         await arena.write(offset, new Uint8Array(spec.values().buffer));
         continue;
       }
-      for await (const piece of file.pieces(spec.name, spec.dtype)) await arena.write(offset + piece.offset, piece.data);
+      for await (const piece of file.pieces(spec.name, spec.dtype))
+        await arena.write(offset + piece.offset, piece.data);
     }
   } catch (error) {
     arena.free();

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { bytesOf, sizeOf } from "../../src/engine/dtype.js";
-import { ops, type OpSpec } from "../../src/engine/ops.js";
+import { type OpSpec, ops } from "../../src/engine/ops.js";
 import { ALIGNMENT, align, type Buffer, bufferBytes, type Program } from "../../src/engine/program.js";
 import {
   add,
@@ -34,9 +34,14 @@ function network({ layers = 2, train = true } = {}) {
     const y = rmsNorm(x, frozen(`norm${i}`, [hidden]), 1e-6);
     const gate = linear(y, frozen(`gate${i}`, [inner, hidden]), { lora: lora(`gate${i}`, hidden, inner) });
     const up = linear(y, frozen(`up${i}`, [inner, hidden]), { lora: lora(`up${i}`, hidden, inner) });
-    x = add(x, linear(swiglu(gate, up), frozen(`down${i}`, [hidden, inner]), { lora: lora(`down${i}`, inner, hidden) }));
+    x = add(
+      x,
+      linear(swiglu(gate, up), frozen(`down${i}`, [hidden, inner]), { lora: lora(`down${i}`, inner, hidden) }),
+    );
   }
-  const { nll, totals } = headLoss(x, frozen("head", [vocab, hidden]), trace.input("labels", "i32", [tokens]), { chunk: 8 });
+  const { nll, totals } = headLoss(x, frozen("head", [vocab, hidden]), trace.input("labels", "i32", [tokens]), {
+    chunk: 8,
+  });
   trace.output("nll", nll);
   trace.output("totals", totals);
   if (train) differentiate(trace, totals);
@@ -77,7 +82,9 @@ describe("the memory plan", () => {
         const start = first.get(late) as number;
         if (end < start) continue;
         expect(end, `${name(program, early)} and ${name(program, late)}`).toBe(start);
-        expect(mayReplace(program, start, early, late), `${name(program, late)} over ${name(program, early)}`).toBe(true);
+        expect(mayReplace(program, start, early, late), `${name(program, late)} over ${name(program, early)}`).toBe(
+          true,
+        );
       }
     }
   });
@@ -88,7 +95,9 @@ describe("the memory plan", () => {
     const sum = values.reduce((total, buffer) => total + align(bufferBytes(buffer)), 0);
     expect(program.arenaBytes.activations).toBeLessThan(sum * 0.75);
     for (const arena of ["weights", "trained", "gradients", "activations"] as const) {
-      const ends = program.buffers.filter((buffer) => buffer.arena === arena).map((buffer) => buffer.offset + align(bufferBytes(buffer)));
+      const ends = program.buffers
+        .filter((buffer) => buffer.arena === arena)
+        .map((buffer) => buffer.offset + align(bufferBytes(buffer)));
       expect(program.arenaBytes[arena]).toBe(Math.max(...ends));
     }
     for (const buffer of program.buffers) expect(buffer.offset % ALIGNMENT).toBe(0);
@@ -112,7 +121,9 @@ describe("the memory plan", () => {
   test("says which tensor has no place", () => {
     const trace = network();
     const placements = new Map([...placementsOf(trace)].filter(([name]) => name !== "head"));
-    expect(() => planProgram(trace, { name: "step", device, placements })).toThrow('step: frozen tensor "head" has no place');
+    expect(() => planProgram(trace, { name: "step", device, placements })).toThrow(
+      'step: frozen tensor "head" has no place',
+    );
   });
 
   test("says when a tensor was placed in another shape", () => {
@@ -130,7 +141,9 @@ describe("the backward", () => {
     const trace = network();
     const program = plan(trace);
     const gradients = program.buffers.filter((buffer) => buffer.arena === "gradients").map((buffer) => buffer.name);
-    const trained = [...trace.tensors].filter((tensor) => tensor.place === "trained").map((tensor) => gradientName(tensor.name));
+    const trained = [...trace.tensors]
+      .filter((tensor) => tensor.place === "trained")
+      .map((tensor) => gradientName(tensor.name));
     expect(gradients.sort()).toEqual(trained.sort());
   });
 
@@ -157,13 +170,17 @@ describe("a trace", () => {
   test("names the axis that does not fit", () => {
     const trace = new Trace();
     const x = embedding(trace.parameter("embed", "f32", [4, 8]), trace.input("ids", "i32", [3]));
-    expect(() => linear(x, trace.parameter("w", "f32", [5, 7]))).toThrow('linear: w "w" has shape [5, 7], expected [outputs, 8]');
+    expect(() => linear(x, trace.parameter("w", "f32", [5, 7]))).toThrow(
+      'linear: w "w" has shape [5, 7], expected [outputs, 8]',
+    );
   });
 
   test("makes a tied weight one tensor and refuses the same name in another shape", () => {
     const trace = new Trace();
     expect(trace.parameter("w", "f32", [2, 3])).toBe(trace.parameter("w", "f32", [2, 3]));
-    expect(() => trace.parameter("w", "f32", [3, 2])).toThrow('"w" was frozen f32 [2, 3], now asked for as frozen f32 [3, 2]');
+    expect(() => trace.parameter("w", "f32", [3, 2])).toThrow(
+      '"w" was frozen f32 [2, 3], now asked for as frozen f32 [3, 2]',
+    );
   });
 });
 

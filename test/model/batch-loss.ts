@@ -2,7 +2,16 @@
 
 import { type Device, IGNORED, neutralUniforms } from "../../src/engine/index.js";
 import { normalAt } from "../../src/engine/random.js";
-import { differentiate, gradientName, headLoss, layOut, linear, planProgram, Trace, type TraceOptions } from "../../src/graph/index.js";
+import {
+  differentiate,
+  gradientName,
+  headLoss,
+  layOut,
+  linear,
+  planProgram,
+  Trace,
+  type TraceOptions,
+} from "../../src/graph/index.js";
 import type { LinearHook, Model } from "../../src/model/model.js";
 import { type TrainedTensor, TrainedTensors } from "../../src/model/trained.js";
 
@@ -69,7 +78,11 @@ export async function lossOf(device: Device, model: Model, options: TraceOptions
       totals: await read("io", find("totals").offset, 2),
       gradient: async (tensor: TrainedTensor) => {
         const buffer = find(gradientName(tensor.name));
-        return read("gradients", buffer.offset, tensor.shape.reduce((a, b) => a * b, 1));
+        return read(
+          "gradients",
+          buffer.offset,
+          tensor.shape.reduce((a, b) => a * b, 1),
+        );
       },
     };
   };
@@ -84,11 +97,16 @@ export async function withAdapters(device: Device, base: Model): Promise<Model> 
     { name: `${name}.b`, shape: [outputs, rank], decay: true },
   ]);
   const values = (tensor: TrainedTensor) =>
-    Float32Array.from({ length: tensor.shape.reduce((a, b) => a * b, 1) }, (_, i) => 0.3 * normalAt(list.indexOf(tensor) + 99, i));
+    Float32Array.from(
+      { length: tensor.shape.reduce((a, b) => a * b, 1) },
+      (_, i) => 0.3 * normalAt(list.indexOf(tensor) + 99, i),
+    );
   const trained = await TrainedTensors.create(device, list, values, { save: async () => undefined });
   const hook: LinearHook = (trace, site, x, w, bias) => {
     const part = (end: string) =>
-      trace.parameter(`${site.name}.${end}`, "f32", trained.find(`${site.name}.${end}`)?.shape as number[], { trained: true });
+      trace.parameter(`${site.name}.${end}`, "f32", trained.find(`${site.name}.${end}`)?.shape as number[], {
+        trained: true,
+      });
     return linear(x, w, { bias, lora: { a: part("a"), b: part("b"), scale: 1.5 } });
   };
   return base.withTrained(trained, hook);

@@ -21,7 +21,10 @@ async function expectFiniteDifferences(device: Device, model: Model): Promise<vo
     const values = await trained.read(tensor.name);
     const found = analytic.get(tensor.name) as Float32Array;
     // Where the gradient is largest, and one fixed place.
-    const steepest = found.reduce((best, value, i) => (Math.abs(value) > Math.abs(found[best] as number) ? i : best), 0);
+    const steepest = found.reduce(
+      (best, value, i) => (Math.abs(value) > Math.abs(found[best] as number) ? i : best),
+      0,
+    );
     for (const at of [steepest, values.length >> 1]) {
       const shifted = async (by: number) => {
         const moved = values.slice();
@@ -30,9 +33,17 @@ async function expectFiniteDifferences(device: Device, model: Model): Promise<vo
         return (await run()).loss;
       };
       // Fourth order, so that the step can be large against the rounding of what is read back.
-      const [near, far] = [(await shifted(step)) - (await shifted(-step)), (await shifted(2 * step)) - (await shifted(-2 * step))];
+      const [near, far] = [
+        (await shifted(step)) - (await shifted(-step)),
+        (await shifted(2 * step)) - (await shifted(-2 * step)),
+      ];
       await trained.write(tensor.name, values);
-      expectClose(found[at], (8 * near - far) / (12 * step), { absolute: 4e-4, relative: 1e-3 }, `${tensor.name}[${at}]`);
+      expectClose(
+        found[at],
+        (8 * near - far) / (12 * step),
+        { absolute: 4e-4, relative: 1e-3 },
+        `${tensor.name}[${at}]`,
+      );
     }
   }
 }
@@ -55,7 +66,14 @@ describe("gradients of a whole Llama", () => {
     const list = specs.map(({ name, shape }): TrainedTensor => ({ name, shape, decay: shape.length > 1 }));
     const read = async ({ name, shape }: TrainedTensor) => {
       const place = base.weights.placements.get(name) as { offset: number };
-      return new Float32Array((await base.weights.arena.read(place.offset, shape.reduce((a, b) => a * b, 4))).slice().buffer);
+      return new Float32Array(
+        (
+          await base.weights.arena.read(
+            place.offset,
+            shape.reduce((a, b) => a * b, 4),
+          )
+        ).slice().buffer,
+      );
     };
     const trained = await TrainedTensors.create(device, list, read, { save });
     await expectFiniteDifferences(device, base.withTrained(trained));

@@ -2,8 +2,8 @@
 
 import { bytesOf, type Device } from "../../src/engine/index.js";
 import { normalAt } from "../../src/engine/random.js";
-import { families } from "../../src/model/families/index.js";
 import type { LlamaConfig } from "../../src/model/config.js";
+import { families } from "../../src/model/families/index.js";
 import { type ComputeDType, Model } from "../../src/model/model.js";
 import { loadResident, type TensorSpec } from "../../src/model/resident.js";
 import { convert, type TensorFile } from "../../src/model/weights/index.js";
@@ -73,7 +73,10 @@ export async function tinyModel(device: Device, options: TinyOptions = {}): Prom
     path: "memory",
     metadata: {},
     tensors: new Map(
-      specs.map(({ name, shape }) => [name, { dtype: "F32", shape, offset: 0, bytes: shape.reduce((a, b) => a * b, bytesOf.f32) }]),
+      specs.map(({ name, shape }) => [
+        name,
+        { dtype: "F32", shape, offset: 0, bytes: shape.reduce((a, b) => a * b, bytesOf.f32) },
+      ]),
     ),
     tensor: async (name) => {
       throw new Error(`${name} is asked for whole`);

@@ -1,6 +1,16 @@
 // Llama and the relatives that differ by config alone: Mistral, Qwen2 (Touvron et al. 2023, section 2.2). Next to read: ../model.ts.
 
-import { add, attention, embedding, rmsNorm, rope, swiglu, type Tensor, type Trace, writeRows } from "../../graph/index.js";
+import {
+  add,
+  attention,
+  embedding,
+  rmsNorm,
+  rope,
+  swiglu,
+  type Tensor,
+  type Trace,
+  writeRows,
+} from "../../graph/index.js";
 import type { LlamaConfig } from "../config.js";
 import { ropeFrequencies } from "../frequencies.js";
 import type { ForwardInputs, LinearSite } from "../model.js";
@@ -89,7 +99,9 @@ function attend(model: Building, trace: Trace, inputs: ForwardInputs, layer: num
   const { heads, kvHeads, headDim } = model.config;
   const sites = blockSites(model.config, layer);
   const turn = (of: Tensor, count: number) =>
-    rope(of, model.parameter(trace, "rope.cos"), model.parameter(trace, "rope.sin"), inputs.positions, { heads: count });
+    rope(of, model.parameter(trace, "rope.cos"), model.parameter(trace, "rope.sin"), inputs.positions, {
+      heads: count,
+    });
   const q = turn(model.linear(trace, sites.q, x), heads); //   [T, heads * headDim]
   let k = turn(model.linear(trace, sites.k, x), kvHeads); //   [T, kvHeads * headDim]
   let v = model.linear(trace, sites.v, x);
