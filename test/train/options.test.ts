@@ -64,6 +64,8 @@ describe("resolveOptions", () => {
   });
 
   test("an option that does not exist is refused with those that do", () => {
-    expect(() => resolve({ rank: 8 })).toThrow(/^train: there is no option `rank`; the options are template, maxTokens, /);
+    expect(() => resolve({ rank: 8 })).toThrow(
+      /^train: there is no option `rank`; the options are template, maxTokens, /,
+    );
   });
 });

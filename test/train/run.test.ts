@@ -26,7 +26,10 @@ describe("a run", () => {
     expect(await readEvents(path.join(run.folder, "events.jsonl"))).toEqual(JSON.parse(JSON.stringify(run.events)));
     expect(readdirSync(run.folder).sort()).toEqual(["adapter", "checkpoints", "events.jsonl", "options.json"]);
     const file = JSON.parse(readFileSync(path.join(run.folder, "options.json"), "utf8"));
-    expect(file).toMatchObject({ runId: run.id, options: { maxSteps: 3, learningRate: 1e-2, model: "tiny", seed: 42 } });
+    expect(file).toMatchObject({
+      runId: run.id,
+      options: { maxSteps: 3, learningRate: 1e-2, model: "tiny", seed: 42 },
+    });
   });
 
   test("learns: the loss of backwards words falls below a third within 60 updates", async () => {
@@ -133,13 +136,15 @@ describe("a run", () => {
     expect(found).toMatchObject({
       rows: {
         verdict: "warning",
-        message: "10 rows read, 9 to train on; 1 dropped because no token of theirs is trained (rows 9); 1 cut at maxTokens 16",
+        message:
+          "10 rows read, 9 to train on; 1 dropped because no token of theirs is trained (rows 9); 1 cut at maxTokens 16",
       },
       "trained tokens": { message: "36 of 72 tokens are trained (50.0 %); rows have 8 tokens on average, at most 10" },
       "end mark": { verdict: "good", message: "9 of 9 rows train the end mark" },
       "warm-up": {
         verdict: "warning",
-        message: "100 updates of warm-up, but the run has 4: it ends at 3 % of the learning rate; set warmupRatio instead",
+        message:
+          "100 updates of warm-up, but the run has 4: it ends at 3 % of the learning rate; set warmupRatio instead",
       },
       start: { verdict: "good" },
       gradients: { verdict: "good" },
@@ -168,7 +173,11 @@ describe("live controls", () => {
     const after = changed?.update as number;
     expect(after).toBeGreaterThanOrEqual(2);
     const rates = eventsOf(run, "updated").map(({ learningRate }) => learningRate);
-    expectClose(rates, [0, 1, 2, 3, 4, 5].map((done) => (done < after ? 0.06 : 0.6) * (1 - done / 6)), { absolute: 1e-12 });
+    expectClose(
+      rates,
+      [0, 1, 2, 3, 4, 5].map((done) => (done < after ? 0.06 : 0.6) * (1 - done / 6)),
+      { absolute: 1e-12 },
+    );
   });
 
   test("pause holds the updates, saving works meanwhile, resume goes on", async () => {
@@ -219,10 +228,10 @@ describe("live controls", () => {
 
   test("a control that does not hold is refused and changes nothing", async () => {
     const run = train(await tinyLora(), tinyOptions());
-    expect(() => run.set({ learningRate: -1 })).toThrow(
-      "run: expected `learningRate` to be a number above 0, got -1",
+    expect(() => run.set({ learningRate: -1 })).toThrow("run: expected `learningRate` to be a number above 0, got -1");
+    expect(() => run.set({ rank: 4 } as never)).toThrow(
+      "run: there is no control `rank`; the controls are learningRate",
     );
-    expect(() => run.set({ rank: 4 } as never)).toThrow("run: there is no control `rank`; the controls are learningRate");
     await run.finished;
     expect(eventsOf(run, "changed")).toEqual([]);
   });

@@ -20,11 +20,13 @@ export function temporaryFolder(): string {
 }
 
 /** Rows whose answer is the question said backwards. */
-export const backwards: readonly Row[] = ["abc", "bca", "cab", "dea", "fgh", "hij", "aa", "bdeg", "ceg"].map((text) => ({
-  kind: "instruction",
-  instruction: text,
-  output: [...text].reverse().join(""),
-}));
+export const backwards: readonly Row[] = ["abc", "bca", "cab", "dea", "fgh", "hij", "aa", "bdeg", "ceg"].map(
+  (text) => ({
+    kind: "instruction",
+    instruction: text,
+    output: [...text].reverse().join(""),
+  }),
+);
 
 export async function tinyLora(
   lora: LoraOptions = {},
