@@ -36,7 +36,10 @@ interface Arrow {
 /** Every relative import that leaves its folder of src/. Files directly in src/ may import everything. */
 function arrows(): Arrow[] {
   const src = join(root, "src");
-  const folderOf = (path: string) => relative(src, path).split(sep)[0] as string;
+  const folderOf = (path: string) => {
+    const first = relative(src, path).split(sep)[0] as string;
+    return /\.[jt]s$/.test(first) ? "package" : first;
+  };
   return sources(src).flatMap((file) =>
     importsOf(file)
       .filter((target) => target.startsWith("."))
@@ -45,7 +48,7 @@ function arrows(): Arrow[] {
         to: folderOf(resolve(dirname(file), target)),
         file: relative(root, file),
       }))
-      .filter(({ from, to }) => from !== to && !from.endsWith(".ts")),
+      .filter(({ from, to }) => from !== to && from !== "package"),
   );
 }
 
