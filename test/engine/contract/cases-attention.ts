@@ -5,9 +5,10 @@ import { referenceDevice } from "../../../src/engine/reference/index.js";
 import { type OneOp, type Operand, runOne } from "./build.js";
 import { type Case, type Make, ranges } from "./make.js";
 
-type Range = (row: number, t: number) => readonly [number, number];
+export type Range = (row: number, t: number) => readonly [number, number];
 
-interface Setting {
+/** Sizes of queries and keys, and the keys that each query sees. */
+export interface Setting {
   readonly title: string;
   readonly batch: number;
   readonly seqQ: number;
@@ -114,7 +115,7 @@ function forward({ batch, seqQ, seqK, heads, kvHeads, headDim, range }: Setting,
 
 /** o and lse of the backward come from the exact forward. */
 async function backward(setting: Setting, make: Make): Promise<OneOp> {
-  const { operands, attrs } = forward(setting, make);
+  const { operands, attrs = {} } = forward(setting, make);
   const { q, k, v, o, lse } = operands as Record<string, Operand>;
   const results = await runOne(referenceDevice({ exact: true }), { op: "attention", operands, attrs });
   const filled = (operand: Operand, name: string): Operand => ({
@@ -139,7 +140,12 @@ async function backward(setting: Setting, make: Make): Promise<OneOp> {
   };
 }
 
-export const attentionCases: readonly Case[] = settings.flatMap((setting) => [
-  { op: "attention", title: `attention, ${setting.title}`, make: (make) => forward(setting, make) },
-  { op: "attentionBackward", title: `attentionBackward, ${setting.title}`, make: (make) => backward(setting, make) },
-]);
+/** Forward and backward of one setting. */
+export function attentionCasesOf(setting: Setting): readonly Case[] {
+  return [
+    { op: "attention", title: `attention, ${setting.title}`, make: (make) => forward(setting, make) },
+    { op: "attentionBackward", title: `attentionBackward, ${setting.title}`, make: (make) => backward(setting, make) },
+  ];
+}
+
+export const attentionCases: readonly Case[] = settings.flatMap(attentionCasesOf);

@@ -47,15 +47,15 @@ async function differences(pair: Pair): Promise<Gradients> {
 function autodiff({ inputs, arriving, inTf }: Pair): Gradients {
   const names = Object.keys(inputs);
   const tensor = ({ shape, data }: Operand) => tf.tensor(Float32Array.from(data as ArrayLike<number>), [...shape]);
-  return tf.tidy(() => {
-    const gradients = tf.grads((...tensors) =>
-      inTf(tf, Object.fromEntries(names.map((name, i) => [name, tensors[i]]))),
-    )(
+  const gradients: Record<string, Float64Array> = {};
+  tf.tidy(() => {
+    const found = tf.grads((...tensors) => inTf(tf, Object.fromEntries(names.map((name, i) => [name, tensors[i]]))))(
       names.map((name) => tensor(inputs[name])),
       tensor(arriving),
     );
-    return Object.fromEntries(names.map((name, i) => [name, Float64Array.from(gradients[i].dataSync())]));
+    for (const [i, name] of names.entries()) gradients[name] = Float64Array.from(found[i].dataSync());
   });
+  return gradients;
 }
 
 describe.each(pairs.map((pair) => [pair.title, pair] as const))("%s", (_, pair) => {

@@ -7,10 +7,11 @@ import { expectClose } from "../../close.js";
 import { type OneOp, runOne } from "./build.js";
 import { cases } from "./cases.js";
 import { attentionCases } from "./cases-attention.js";
+import { randomCases } from "./cases-random.js";
 import { onEveryDevice, tolerances } from "./devices.js";
 import { type Act, Make } from "./make.js";
 
-const all = [...cases, ...attentionCases];
+const all = [...cases, ...attentionCases, ...randomCases];
 const exact = referenceDevice({ exact: true });
 
 /** What a device may leave in an output that is only scratch is its own affair. */
