@@ -3,7 +3,12 @@
 import { defineConfig } from "vitest/config";
 
 /** A suite that trains a model, starts a Jupyter kernel, runs Python or measures time: alone, so that two cores suffice. */
-const alone = ["test/**/*.slow.test.ts", "test/kernel/**/*.test.ts", "test/notebooks/**/*.test.ts"];
+const alone = [
+  "test/**/*.slow.test.ts",
+  "test/kernel/**/*.test.ts",
+  "test/notebooks/**/*.test.ts",
+  "test/setup/notebook.test.ts",
+];
 
 export default defineConfig({
   test: {
