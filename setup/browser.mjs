@@ -13,6 +13,9 @@ const browsers = [
   "/usr/bin/google-chrome",
 ];
 
+/** Whether this is continuous integration, where the browser tests must run. */
+export const isCi = !["", "0", "false"].includes(process.env.CI ?? "");
+
 /** Path of the browser the tests run in, or undefined. */
 export function findBrowser() {
   return browsers.find((path) => path && existsSync(path));
@@ -61,10 +64,9 @@ async function install(names, command) {
  * @returns false only when CI is set, a browser was asked for and there is none.
  */
 export async function systemPackages({ browser, state, command }) {
-  const ci = process.env.CI === "true";
   const wanted = [];
   if (browser && !findBrowser()) wanted.push("chromium");
-  if (!hasChineseFont() && (ci || browser || state.font !== "absent")) wanted.push("fonts-noto-cjk");
+  if (!hasChineseFont() && (isCi || browser || state.font !== "absent")) wanted.push("fonts-noto-cjk");
   if (wanted.length > 0) {
     const since = Date.now();
     const reason = await install(wanted, command);
@@ -79,7 +81,7 @@ export async function systemPackages({ browser, state, command }) {
   if (state.font === "absent")
     console.error("  no font with Chinese letters: pictures show boxes for them (apt-get install fonts-noto-cjk)");
   if (!browser || findBrowser()) return true;
-  if (ci) {
+  if (isCi) {
     console.error("  no chromium, and CI needs the browser tests: apt-get install chromium, or set TUNEBOOK_CHROMIUM");
     return false;
   }

@@ -54,7 +54,9 @@ export const partsFor = (prefix = ".venv") => [
     facts: () => [process.versions.modules, process.platform, process.arch],
     leaves: ["node_modules/.package-lock.json", tsc],
     make: ({ command }) => {
-      const npm = process.env.npm_execpath?.endsWith(".js") ? [process.execPath, process.env.npm_execpath] : ["npm"];
+      const npm = process.env.npm_execpath?.endsWith("npm-cli.js")
+        ? [process.execPath, process.env.npm_execpath]
+        : ["npm"];
       return command(...npm, "ci", "--no-audit", "--no-fund", "--prefer-offline");
     },
   },
@@ -65,7 +67,7 @@ export const partsFor = (prefix = ".venv") => [
     needs: ["packages"],
     sources: ["src/engine/native"],
     facts: () => [findCompiler(), process.versions.modules, process.arch],
-    leaves: [],
+    leaves: ["build/tunebook.node"],
     make: ({ command }) => command(process.execPath, "src/engine/native/build.mjs"),
   },
   {

@@ -5,7 +5,7 @@
 import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { findBrowser } from "./browser.mjs";
+import { findBrowser, isCi } from "./browser.mjs";
 import { root } from "./parts.mjs";
 
 const tool = (name, ...path) => join(root, "node_modules", name, ...path);
@@ -55,7 +55,7 @@ const stages = {
 
   browser: async () => {
     const browser = findBrowser();
-    if (!browser) return { good: process.env.CI !== "true", skipped: true, says: "no chromium on this machine" };
+    if (!browser) return { good: !isCi, skipped: true, says: "no chromium on this machine" };
     const file = join(root, "artifacts", "playwright.json");
     rmSync(file, { force: true });
     const env = { PLAYWRIGHT_JSON_OUTPUT_NAME: file, TUNEBOOK_CHROMIUM: browser };
