@@ -74,9 +74,13 @@ function jobOf(source: string, flags: PlanFlags): PlannedJob {
 
 /** The bytes train() would allocate, category by category, for batches of the full length. Allocates nothing. */
 export async function planBytes({ config, dtype, lora, options }: PlannedJob): Promise<MemoryBytes> {
-  const { name, info, workspaceBytes } = await openDevice("auto");
+  const real = await openDevice("auto");
   const seq = Math.min(Math.ceil(options.maxTokens / SEQ_MULTIPLE) * SEQ_MULTIPLE, config.contextTokens);
-  const device = sketchDevice({ name, computeDTypes: info.computeDTypes, workspaceBytes });
+  const device = sketchDevice({
+    name: real.name,
+    computeDTypes: real.info.computeDTypes,
+    workspaceBytes: (op) => real.workspaceBytes(op),
+  });
   const base = sketchModel(config, silent(config), { device, dtype, contextTokens: seq });
   const model = await attachLora(base, lora);
   const bucket = { batch: options.batchSize, seq };
