@@ -1,0 +1,117 @@
+// Blocks of the product: rows are packed once for all columns, a panel of columns is packed by the thread that multiplies it.
+//
+//     for each block of at most kBlockRows rows
+//       all threads: pack the rows' panels, all of k                    -> workspace, shared
+//       all threads, one panel of columns (and a run of row panels) at a time:
+//         for each piece of k: pack kTileC columns (fits the first-level cache), multiply with every row panel
+//         write the finished tile out, rounded
+
+#include "product.h"
+
+namespace tunebook::TB_ISA {
+namespace {
+
+/** Sum of steps of all stretches: how long a packed row panel is. */
+template <class Layout>
+int64_t stepsOf(const Product& product) {
+  int64_t steps = 0;
+  for (int i = 0; i < product.count; i++) steps += divideUp(product.stretches[i].k, Layout::kPerStep);
+  return steps;
+}
+
+template <class Layout>
+void packRows(const Product& product, int64_t row, int64_t rows, uint32_t* panel) {
+  for (int i = 0; i < product.count; i++) {
+    const Stretch& stretch = product.stretches[i];
+    pack<Layout, kTileR>(stretch.a, row, rows, 0, stretch.k, panel);
+    panel += divideUp(stretch.k, Layout::kPerStep) * kTileR;
+  }
+}
+
+/** One row of a finished tile to where it belongs. */
+template <class Out>
+void writeRow(const Product& product, const float* sums, int64_t row, int64_t column, int64_t columns) {
+  Out* out = reinterpret_cast<Out*>(product.out) + row * product.outStride + column;
+  for (int64_t j = 0; j < columns; j += kLanes) {
+    const int64_t left = columns - j;
+    Floats v = load(sums + j) * product.alpha;
+    if (product.bias) {
+      withType(product.biasType, [&](auto* type) {
+        v += load(reinterpret_cast<const std::remove_pointer_t<decltype(type)>*>(product.bias) + column + j, left);
+      });
+    }
+    if (product.accumulate) v += load(out + j, left);
+    store(out + j, v, left);
+  }
+}
+
+/** The part of the output that one task makes. */
+struct Patch {
+  int64_t firstPanel, lastPanel;  // of rows, within the block
+  int64_t column, columns;
+};
+
+template <class Layout>
+void multiplyPatch(const Product& product, const Patch& patch, int64_t blockRow, int64_t blockRows, const uint32_t* packedRows,
+                   uint32_t* columnPanel, float* sums) {
+  constexpr int64_t kSteps = kPanelBytes / 4;
+  const int64_t panelWords = stepsOf<Layout>(product) * kTileR;
+  int64_t stretchStart = 0;
+  for (int i = 0; i < product.count; i++) {
+    const Stretch& stretch = product.stretches[i];
+    const int64_t steps = divideUp(stretch.k, Layout::kPerStep);
+    for (int64_t s = 0; s < steps; s += kSteps) {
+      const int64_t here = least(kSteps, steps - s);
+      const int64_t k0 = s * Layout::kPerStep, k1 = least(stretch.k, (s + here) * Layout::kPerStep);
+      pack<Layout, kTileC>(stretch.b, patch.column, patch.columns, k0, k1, columnPanel);
+      for (int64_t panel = patch.firstPanel; panel < patch.lastPanel; panel++) {
+        multiplyTile<Layout>(least(kTileR, blockRows - panel * kTileR), patch.columns, here,
+                             packedRows + panel * panelWords + (stretchStart + s) * kTileR, columnPanel,
+                             sums + panel * kTileR * kTileC, kTileC, s == 0 ? stretch.beta : 1.0f);
+      }
+    }
+    stretchStart += steps;
+  }
+  const int64_t end = least(blockRows, patch.lastPanel * kTileR);
+  for (int64_t row = patch.firstPanel * kTileR; row < end; row++) {
+    const float* from = sums + row * kTileC;
+    if (product.outType == DType::f32) writeRow<float>(product, from, blockRow + row, patch.column, patch.columns);
+    else writeRow<bf16>(product, from, blockRow + row, patch.column, patch.columns);
+  }
+}
+
+template <class Layout>
+void multiplyAs(const Product& product, char* workspace, Run& run) {
+  const int64_t panelWords = stepsOf<Layout>(product) * kTileR;
+  const int64_t blockMost = roundUp(least(product.m, kBlockRows), kTileRows);
+  auto* packedRows = reinterpret_cast<uint32_t*>(workspace);
+  char* scratch = workspace + aligned(4 * panelWords / kTileR * blockMost);
+  const int64_t sumBytes = aligned(4 * kTileCols * blockMost), scratchBytes = kTileCols * kPanelBytes + sumBytes;
+  const int64_t columnPanels = divideUp(product.n, kTileC);
+  for (int64_t row = 0; row < product.m && !run.cancelled(); row += kBlockRows) {
+    const int64_t rows = least(kBlockRows, product.m - row), panels = divideUp(rows, kTileR);
+    run.each(panels, [&](int64_t panel, int) {
+      const int64_t first = row + panel * kTileR;
+      packRows<Layout>(product, first, least(kTileR, row + rows - first), packedRows + panel * panelWords);
+    });
+    // With few columns the rows are divided too, so that every thread gets a few tasks. No sum depends on how.
+    const int64_t wanted = run.pool.threads() > 1 ? 3 * run.pool.threads() : 1;
+    const int64_t parts = most(1, least(divideUp(wanted, columnPanels), panels / 4));
+    run.each(columnPanels * parts, [&](int64_t task, int thread) {
+      const int64_t part = task % parts, column = task / parts * kTileC;
+      const Patch patch{panels * part / parts, panels * (part + 1) / parts, column, least(kTileC, product.n - column)};
+      char* own = scratch + thread * scratchBytes;
+      multiplyPatch<Layout>(product, patch, row, rows, packedRows, reinterpret_cast<uint32_t*>(own),
+                            reinterpret_cast<float*>(own + kTileCols * kPanelBytes));
+    });
+  }
+}
+
+}  // namespace
+
+void multiply(const Product& product, char* workspace, Run& run) {
+  if (product.half) multiplyAs<Products>(product, workspace, run);
+  else multiplyAs<Singles>(product, workspace, run);
+}
+
+}  // namespace tunebook::TB_ISA

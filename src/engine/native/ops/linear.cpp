@@ -1,0 +1,168 @@
+// linear and its gradients. Formulas: ops.ts.
+
+#include "../gemm/product.h"
+#include "kernels.h"
+
+namespace tunebook::TB_ISA {
+namespace {
+
+/** A weight [n, k] as a factor whose sums run along k; `turned` when they run along n. Rounded when the activations are bf16. */
+Factor weightFactor(const Operand& weight, bool turned, DType act) {
+  return {weight.data, weight.type, weight.shape[1], turned, nullptr, act == DType::bf16};
+}
+
+Factor actFactor(const Operand& act, bool turned) { return {act.data, act.type, act.shape[1], turned, nullptr, false}; }
+
+/** sums[t] = x[t] · w for T rows of x (already f32), one row of w. */
+template <int T, class W>
+void dotRows(const float* x, int64_t stride, const W* w, int64_t k, bool round, float* sums) {
+  Floats parts[T][2];
+  for (int t = 0; t < T; t++) parts[t][0] = parts[t][1] = Floats{};
+  auto fetch = [&](int64_t at) {
+    const Floats v = load(w + at, k - at);
+    return round ? asFloats(roundToBf16(v) << 16) : v;
+  };
+  int64_t at = 0;
+  for (; at + 2 * kLanes <= k; at += 2 * kLanes) {
+    const Floats one = fetch(at), two = fetch(at + kLanes);
+    for (int t = 0; t < T; t++) {
+      parts[t][0] += load(x + t * stride + at) * one;
+      parts[t][1] += load(x + t * stride + at + kLanes) * two;
+    }
+  }
+  for (; at < k; at += kLanes) {
+    const Floats one = fetch(at);
+    for (int t = 0; t < T; t++) parts[t][0] += load(x + t * stride + at, k - at) * one;
+  }
+  for (int t = 0; t < T; t++) sums[t] = sum(parts[t][0] + parts[t][1]);
+}
+
+/** dotRows for 1 to kFewRows rows and any dtype of w. */
+void dotRows(int64_t rows, const float* x, const Operand& w, int64_t n, bool round, float* sums) {
+  const int64_t k = w.shape[1];
+  withType(w.type, [&](auto* type) {
+    using W = std::remove_pointer_t<decltype(type)>;
+    const W* row = w.as<W>() + n * k;
+    const bool rounds = round && w.type != DType::bf16;
+    switch (rows) {
+      case 1: return dotRows<1>(x, k, row, k, rounds, sums);
+      case 2: return dotRows<2>(x, k, row, k, rounds, sums);
+      case 3: return dotRows<3>(x, k, row, k, rounds, sums);
+      case 4: return dotRows<4>(x, k, row, k, rounds, sums);
+      default:
+        dotRows<4>(x, k, row, k, rounds, sums);
+        for (int64_t t = 4; t < rows; t++) dotRows<1>(x + t * k, k, row, k, rounds, sums + t);
+    }
+  });
+}
+
+void widenInto(const Operand& from, float* out) {
+  withAct(from.type, [&](auto* type) {
+    const auto* x = from.as<std::remove_pointer_t<decltype(type)>>();
+    for (int64_t i = 0; i < from.count; i += kLanes) store(out + i, load(x + i, from.count - i), from.count - i);
+  });
+}
+
+/** Few rows, as in generation: each row of w is read once and multiplied with all of them; nothing is packed. */
+void linearFew(const Op& op, Run& run) {
+  const Operand &x = op.in(0), &w = op.in(1), &bias = op.in(2), &h = op.in(3), &b = op.in(4), &y = op.out(0);
+  const int64_t rows = x.shape[0], n = w.shape[0];
+  const bool round = x.type == DType::bf16;
+  const float scale = static_cast<float>(op.attrs[0]);
+  auto* wide = reinterpret_cast<float*>(op.workspace);
+  float* wideH = wide + x.count;
+  widenInto(x, wide);
+  if (h.present) widenInto(h, wideH);
+  run.pieces(n, 16, [&](int64_t from, int64_t to) {
+    for (int64_t j = from; j < to; j++) {
+      float sums[kFewRows], updates[kFewRows] = {}, shift = 0;
+      dotRows(rows, wide, w, j, round, sums);
+      if (h.present) dotRows(rows, wideH, b, j, round, updates);
+      if (bias.present) {
+        withType(bias.type, [&](auto* type) { shift = widen(bias.as<std::remove_pointer_t<decltype(type)>>()[j]); });
+      }
+      for (int64_t t = 0; t < rows; t++) {
+        const float value = sums[t] + scale * updates[t] + shift;
+        if (y.type == DType::f32) y.as<float>()[t * n + j] = value;
+        else y.as<bf16>()[t * n + j] = toBf16(value);
+      }
+    }
+  });
+}
+
+}  // namespace
+
+bool linear(const Op& op, Run& run) {
+  const Operand &x = op.in(0), &w = op.in(1), &bias = op.in(2), &h = op.in(3), &b = op.in(4), &y = op.out(0);
+  if (x.shape[0] <= kFewRows) {
+    linearFew(op, run);
+    return true;
+  }
+  Product product;
+  product.m = x.shape[0];
+  product.n = w.shape[0];
+  product.half = x.type == DType::bf16;
+  // The adapter's product goes first: the step to the second stretch multiplies it by `scale`, exactly, before x Wᵀ is added.
+  product.count = 0;
+  if (h.present) product.stretches[product.count++] = {actFactor(h, false), weightFactor(b, false, x.type), h.shape[1], 0};
+  product.stretches[product.count++] = {actFactor(x, false), weightFactor(w, false, x.type), x.shape[1],
+                                        h.present ? static_cast<float>(op.attrs[0]) : 0.0f};
+  product.out = y.data;
+  product.outType = y.type;
+  product.outStride = product.n;
+  product.bias = bias.data;
+  product.biasType = bias.type;
+  multiply(product, op.workspace, run);
+  return true;
+}
+
+bool linearInput(const Op& op, Run& run) {
+  const Operand &dy = op.in(0), &w = op.in(1), &g = op.in(2), &a = op.in(3), &dx = op.out(0);
+  const float alpha = static_cast<float>(op.attrs[0]);
+  Product product;
+  product.m = dy.shape[0];
+  product.n = w.shape[1];
+  product.half = dy.type == DType::bf16;
+  product.stretches[0] = {actFactor(dy, false), weightFactor(w, true, dy.type), dy.shape[1], 0};
+  if (g.present) {
+    product.stretches[1] = {actFactor(g, false), weightFactor(a, true, dy.type), g.shape[1], alpha};
+    product.count = 2;
+  } else {
+    product.alpha = alpha;
+  }
+  product.accumulate = op.attrs[1] == 1;
+  product.out = dx.data;
+  product.outType = dx.type;
+  product.outStride = product.n;
+  multiply(product, op.workspace, run);
+  return true;
+}
+
+bool linearWeight(const Op& op, Run& run) {
+  const Operand &dy = op.in(0), &x = op.in(1), &dW = op.out(0);
+  Product product;
+  product.m = dy.shape[1];
+  product.n = x.shape[1];
+  product.half = dy.type == DType::bf16;
+  product.stretches[0] = {actFactor(dy, true), actFactor(x, true), dy.shape[0], 0};
+  product.alpha = static_cast<float>(op.attrs[0]);
+  product.accumulate = true;
+  product.out = dW.data;
+  product.outStride = product.n;
+  multiply(product, op.workspace, run);
+  return true;
+}
+
+bool linearBias(const Op& op, Run& run) {
+  const Operand &dy = op.in(0), &db = op.out(0);
+  const int64_t rows = dy.shape[0], n = dy.shape[1];
+  withAct(dy.type, [&](auto* type) {
+    const auto* from = dy.as<std::remove_pointer_t<decltype(type)>>();
+    run.pieces(n, 64, [&](int64_t first, int64_t last) {
+      sumColumns(rows, first, last, db.as<float>(), [&](int64_t t, int64_t j, int64_t left) { return load(from + t * n + j, left); });
+    });
+  });
+  return true;
+}
+
+}  // namespace tunebook::TB_ISA

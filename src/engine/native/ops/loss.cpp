@@ -1,0 +1,163 @@
+// The head's product, cross-entropy and their gradients, a chunk of labelled rows at a time. Formulas: ops.ts.
+
+#include "../gemm/product.h"
+#include "kernels.h"
+
+#include <cmath>
+
+namespace tunebook::TB_ISA {
+namespace {
+
+/** What one chunk works on. The workspace is: row numbers, dx in f32 when it is asked for, then the products' scratch. */
+struct Chunk {
+  const Op& op;
+  Run& run;
+  const Operand &x, &w, &labels, &nll, &totals, &dx, &dw, &logits;
+  int32_t* rows;
+  float* wideDx;
+  char* scratch;
+  int64_t count = 0;
+
+  int64_t width() const { return x.shape[1]; }
+  int64_t vocab() const { return w.shape[0]; }
+  bool half() const { return x.type == DType::bf16; }
+  Factor labelled(bool turned) const { return {x.data, x.type, width(), turned, rows, false}; }
+
+  void makeLogits() {
+    Product product;
+    product.m = count;
+    product.n = vocab();
+    product.half = half();
+    product.stretches[0] = {labelled(false), {w.data, w.type, width(), false, nullptr, half()}, width(), 0};
+    product.out = logits.data;
+    product.outStride = vocab();
+    multiply(product, scratch, run);
+  }
+
+  /** nll of one row; its logits become the gradient of lossScale * nll where a gradient is asked for. */
+  void rowLoss(int64_t i) {
+    float* row = logits.as<float>() + i * vocab();
+    const int64_t label = labels.as<int32_t>()[rows[i]];
+    Floats top = splat(-__builtin_inff());
+    bool isNumber = true;
+    for (int64_t j = 0; j < vocab(); j += kLanes) {
+      for (int64_t lane = 0; lane < least(kLanes, vocab() - j); lane++) isNumber &= row[j + lane] == row[j + lane];
+      if (vocab() - j >= kLanes) top = larger(load(row + j), top);
+      else for (int64_t k = j; k < vocab(); k++) top[0] = row[k] > top[0] ? row[k] : top[0];
+    }
+    const float peak = isNumber ? largest(top) : __builtin_nanf("");
+    constexpr int64_t kBlock = 1024;
+    double total = 0;
+    for (int64_t start = 0; start < vocab(); start += kBlock) {
+      const int64_t end = least(vocab(), start + kBlock);
+      Floats part = {};
+      int64_t j = start;
+      for (; j + kLanes <= end; j += kLanes) part += exponential(load(row + j) - peak);
+      total += sum(part);
+      if (j < end) {
+        float tail[kLanes];
+        store(tail, exponential(load(row + j, end - j) - peak));
+        for (int64_t k = 0; k < end - j; k++) total += tail[k];
+      }
+    }
+    const double lse = peak + std::log(total);
+    nll.as<float>()[rows[i]] = static_cast<float>(lse - row[label]);
+    if (!dx.present && !dw.present) return;
+    const auto shift = static_cast<float>(lse);
+    const auto scale = static_cast<float>(run.uniforms[kLossScale]);
+    for (int64_t j = 0; j < vocab(); j += kLanes) {
+      store(row + j, exponential(load(row + j, vocab() - j) - shift) * scale, vocab() - j);
+    }
+    row[label] -= scale;
+  }
+
+  /** dx = dLogits w, summed in f32 over blocks of the vocabulary, then moved to the labelled rows. */
+  void makeDx() {
+    for (int64_t start = 0; start < vocab() && !run.cancelled(); start += kVocabBlock) {
+      const int64_t here = least(kVocabBlock, vocab() - start);
+      const char* part = w.data + start * width() * bytesOf(w.type);
+      Product product;
+      product.m = count;
+      product.n = width();
+      product.half = half();
+      product.stretches[0] = {{logits.data + 4 * start, DType::f32, vocab(), false, nullptr, false},
+                              {part, w.type, width(), true, nullptr, half()},
+                              here,
+                              0};
+      product.out = reinterpret_cast<char*>(wideDx);
+      product.outStride = width();
+      product.accumulate = start > 0;
+      multiply(product, scratch, run);
+    }
+    withAct(dx.type, [&](auto* act) {
+      using T = std::remove_pointer_t<decltype(act)>;
+      run.pieces(count, divideUp(kPiece, width()), [&](int64_t from, int64_t to) {
+        for (int64_t i = from; i < to; i++) {
+          T* out = dx.as<T>() + rows[i] * width();
+          for (int64_t j = 0; j < width(); j += kLanes) store(out + j, load(wideDx + i * width() + j, width() - j), width() - j);
+        }
+      });
+    });
+  }
+
+  void makeDw() {
+    Product product;
+    product.m = vocab();
+    product.n = width();
+    product.half = half();
+    product.stretches[0] = {{logits.data, DType::f32, vocab(), true, nullptr, false}, labelled(true), count, 0};
+    product.out = dw.data;
+    product.outStride = width();
+    product.accumulate = true;
+    multiply(product, scratch, run);
+  }
+};
+
+/** False, with the reason, unless every label is IGNORED or in the vocabulary. */
+bool checkLabels(const Op& op, Run& run) {
+  const Operand& labels = op.in(2);
+  const int64_t vocab = op.in(1).shape[0];
+  for (int64_t t = 0; t < labels.count; t++) {
+    const int32_t label = labels.as<int32_t>()[t];
+    if (label == kIgnored || (label >= 0 && label < vocab)) continue;
+    return fail(run.status, TB_FAILED, op.index, 2, "labels[%lld] is %d, expected 0 to %lld", static_cast<long long>(t), label,
+                static_cast<long long>(vocab - 1));
+  }
+  return true;
+}
+
+}  // namespace
+
+bool headLoss(const Op& op, Run& run) {
+  if (!checkLabels(op, run)) return false;
+  const int64_t atOnce = op.whole(0);
+  Chunk chunk{op,        run,       op.in(0),  op.in(1), op.in(2), op.out(0), op.out(1), op.out(2), op.out(3), op.out(4),
+              reinterpret_cast<int32_t*>(op.workspace), nullptr, op.workspace + aligned(4 * atOnce)};
+  if (chunk.dx.present) {
+    chunk.wideDx = reinterpret_cast<float*>(chunk.scratch);
+    chunk.scratch += aligned(4 * atOnce * chunk.width());
+    std::memset(chunk.dx.data, 0, static_cast<size_t>(chunk.dx.bytes()));
+  }
+  std::memset(chunk.nll.data, 0, static_cast<size_t>(chunk.nll.bytes()));
+  double sum = 0;
+  int64_t labelled = 0;
+  for (int64_t next = 0; next < chunk.labels.count && !run.cancelled();) {
+    chunk.count = 0;
+    for (; next < chunk.labels.count && chunk.count < atOnce; next++) {
+      if (chunk.labels.as<int32_t>()[next] != kIgnored) chunk.rows[chunk.count++] = static_cast<int32_t>(next);
+    }
+    if (chunk.count == 0) break;
+    chunk.makeLogits();
+    run.each(chunk.count, [&](int64_t i, int) { chunk.rowLoss(i); });
+    if (chunk.dx.present) chunk.makeDx();
+    if (chunk.dw.present) chunk.makeDw();
+    for (int64_t i = 0; i < chunk.count; i++) sum += chunk.nll.as<float>()[chunk.rows[i]];
+    labelled += chunk.count;
+  }
+  float* totals = chunk.totals.as<float>();
+  totals[0] = static_cast<float>(totals[0] + sum);
+  totals[1] = static_cast<float>(totals[1] + static_cast<double>(labelled));
+  return true;
+}
+
+}  // namespace tunebook::TB_ISA

@@ -1,0 +1,33 @@
+// The most this machine can do: multiply-adds on registers only. What test/bench/gemm.ts compares the products with.
+
+#include "../gemm/tile.h"
+#include "kernels.h"
+
+namespace tunebook::TB_ISA {
+
+template <class Layout>
+double spin() {
+  constexpr int kSums = 12, kRounds = 200000;
+  Floats sums[kSums];
+  Words32 a = {}, b = {};
+#pragma GCC unroll 12
+  for (int i = 0; i < kSums; i++) sums[i] = Floats{};
+  for (int round = 0; round < kRounds; round++) {
+#if defined(__x86_64__)
+    asm volatile("" : "+x"(a), "+x"(b));  // the compiler must not know that it multiplies zeros
+#else
+    asm volatile("" : "+w"(a), "+w"(b));
+#endif
+#pragma GCC unroll 12
+    for (int i = 0; i < kSums; i++) multiplyAdd(Layout{}, sums[i], a, b);
+  }
+  Floats all = {};
+#pragma GCC unroll 12
+  for (int i = 0; i < kSums; i++) all += sums[i];
+  const double flop = 2.0 * kSums * kRounds * kLanes * Layout::kPerStep;
+  return sum(all) == 0 ? flop : flop + 1;
+}
+
+double peak(bool pairs) { return pairs ? spin<Products>() : spin<Singles>(); }
+
+}  // namespace tunebook::TB_ISA

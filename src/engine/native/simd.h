@@ -1,0 +1,180 @@
+// Vectors of floats in the width of the instruction set this file is compiled for, with loads and stores from every dtype.
+// Everything here lives in the namespace TB_ISA (a compiler flag): each kernel file is compiled once per instruction set.
+#pragma once
+
+#include <type_traits>
+
+#include "numeric.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace tunebook::TB_ISA {
+
+#if defined(__AVX512F__)
+constexpr int64_t kLanes = 16;
+#elif defined(__AVX2__)
+constexpr int64_t kLanes = 8;
+#else
+constexpr int64_t kLanes = 4;
+#endif
+
+typedef float Floats __attribute__((vector_size(kLanes * 4)));
+typedef uint32_t Words32 __attribute__((vector_size(kLanes * 4)));
+typedef int32_t Ints __attribute__((vector_size(kLanes * 4)));
+typedef uint16_t Halves __attribute__((vector_size(kLanes * 2)));
+
+static inline Floats splat(float value) { return Floats{} + value; }
+
+static inline Floats asFloats(Words32 bits) {
+  Floats value;
+  std::memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+static inline Words32 asWords(Floats value) {
+  Words32 bits;
+  std::memcpy(&bits, &value, sizeof bits);
+  return bits;
+}
+
+static inline Floats load(const float* p) {
+  Floats v;
+  std::memcpy(&v, p, sizeof v);
+  return v;
+}
+
+static inline Words32 loadHalves(const void* p) {
+  Halves h;
+  std::memcpy(&h, p, sizeof h);
+  return __builtin_convertvector(h, Words32);
+}
+
+static inline Floats load(const bf16* p) { return asFloats(loadHalves(p) << 16); }
+
+static inline Floats load(const f16* p) {
+#if defined(__AVX512F__)
+  return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+#elif defined(__F16C__)
+  return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+#else
+  Floats v;
+  for (int i = 0; i < kLanes; i++) v[i] = widen(p[i]);
+  return v;
+#endif
+}
+
+/** The upper 16 bits of each lane, rounded to nearest even, in the lower half of a word. A NaN stays one. */
+static inline Words32 roundToBf16(Floats v) {
+  const Words32 bits = asWords(v);
+  const Words32 rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+  return v == v ? rounded : (bits >> 16) | 0x40;
+}
+
+static inline void storeHalves(void* p, Words32 words) {
+  const Halves h = __builtin_convertvector(words, Halves);
+  std::memcpy(p, &h, sizeof h);
+}
+
+static inline void store(float* p, Floats v) { std::memcpy(p, &v, sizeof v); }
+static inline void store(bf16* p, Floats v) { storeHalves(p, roundToBf16(v)); }
+
+static inline void store(f16* p, Floats v) {
+#if defined(__AVX512F__)
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));
+#elif defined(__F16C__)
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));
+#else
+  for (int i = 0; i < kLanes; i++) p[i] = toF16(v[i]);
+#endif
+}
+
+/** As `load` with `left` elements there; the lanes beyond are 0. */
+template <class T>
+static inline Floats load(const T* p, int64_t left) {
+  if (left >= kLanes) return load(p);
+  T part[kLanes] = {};
+  std::memcpy(part, p, left * sizeof(T));
+  return load(part);
+}
+
+template <class T>
+static inline void store(T* p, Floats v, int64_t left) {
+  if (left >= kLanes) return store(p, v);
+  T part[kLanes];
+  store(part, v);
+  std::memcpy(p, part, left * sizeof(T));
+}
+
+/** The sum of the lanes, in halves. */
+static inline float sum(Floats v) {
+  float part[kLanes];
+  store(part, v);
+  for (int64_t half = kLanes / 2; half > 0; half /= 2) {
+    for (int64_t i = 0; i < half; i++) part[i] += part[i + half];
+  }
+  return part[0];
+}
+
+static inline float largest(Floats v) {
+  float part[kLanes];
+  store(part, v);
+  for (int64_t i = 1; i < kLanes; i++) part[0] = part[i] > part[0] ? part[i] : part[0];
+  return part[0];
+}
+
+static inline Floats larger(Floats a, Floats b) { return a > b ? a : b; }
+
+static inline Floats squareRoot(Floats v) {
+#if defined(__AVX512F__)
+  return _mm512_sqrt_ps(v);
+#elif defined(__AVX2__)
+  return _mm256_sqrt_ps(v);
+#else
+  for (int i = 0; i < kLanes; i++) v[i] = __builtin_sqrtf(v[i]);
+  return v;
+#endif
+}
+
+/**
+ * e^x within 2 units in the last place for x in [-87.3, 88.3]; 0 below, infinity above, NaN stays NaN.
+ * x = n ln 2 + r with |r| <= ln 2 / 2; e^r by its Taylor polynomial of degree 7, 2^n by its exponent bits.
+ */
+static inline Floats exponential(Floats x) {
+  const Floats low = splat(-87.3365f), high = splat(88.3762f);
+  const Floats within = x < low ? low : (x > high ? high : x);
+  // Adding 1.5 * 2^23 rounds to a whole number in the last bits.
+  const Floats shifted = within * 1.44269504f + 12582912.0f;
+  const Floats n = shifted - 12582912.0f;
+  const Floats r = (within - n * 0.693359375f) - n * -2.12194440e-4f;
+  Floats p = splat(1.0f / 5040);
+  p = p * r + 1.0f / 720;
+  p = p * r + 1.0f / 120;
+  p = p * r + 1.0f / 24;
+  p = p * r + 1.0f / 6;
+  p = p * r + 0.5f;
+  p = p * r + 1.0f;
+  p = p * r + 1.0f;
+  const Words32 exponent = (asWords(shifted) + 127) << 23;
+  const Floats result = p * asFloats(exponent);
+  const Floats bounded = x < low ? Floats{} : (x > high ? splat(__builtin_inff()) : result);
+  return x == x ? bounded : x;
+}
+
+/** Calls body with a pointer of the operand's own type, so that kernels are written once for every dtype. */
+template <class Body>
+static inline void withType(DType type, const Body& body) {
+  if (type == DType::f32) body(static_cast<float*>(nullptr));
+  else if (type == DType::bf16) body(static_cast<bf16*>(nullptr));
+  else body(static_cast<f16*>(nullptr));
+}
+
+/** As withType for activations, which are f32 or bf16. */
+template <class Body>
+static inline void withAct(DType type, const Body& body) {
+  if (type == DType::f32) body(static_cast<float*>(nullptr));
+  else body(static_cast<bf16*>(nullptr));
+}
+
+}  // namespace tunebook::TB_ISA

@@ -1,0 +1,37 @@
+// How much scratch each op needs, and where its parts lie. The same sums as workspace.ts, which the planner asks; no cpuid in it.
+#pragma once
+
+#include "program.h"
+
+namespace tunebook {
+
+// Blocks of the matrix product. Every instruction set's tile divides these.
+constexpr int64_t kTileRows = 12;
+constexpr int64_t kTileCols = 32;
+/** Rows packed at a time. */
+constexpr int64_t kBlockRows = 43 * kTileRows;
+/** Bytes of one column of a packed panel. */
+constexpr int64_t kPanelBytes = 1024;
+/** Products with at most so many rows read the matrix once, row by row, without packing. */
+constexpr int64_t kFewRows = 8;
+
+// Blocks of attention.
+constexpr int64_t kQueries = 8 * kTileRows;
+constexpr int64_t kKeys = 2 * kTileCols;
+
+/** headLoss multiplies so many columns of the logits at a time when it makes dx. */
+constexpr int64_t kVocabBlock = 4096;
+constexpr int64_t kSquaresBlock = 4096;
+
+inline int64_t aligned(int64_t bytes) { return roundUp(bytes, kAlignment); }
+
+/** Scratch of a product with `m` rows, over `k` in all (each part of k rounded up to even). */
+int64_t productBytes(int64_t m, int64_t k, int threads);
+
+/** Scratch of one thread in attention and in its backward. */
+int64_t attentionBytes(int64_t headDim);
+int64_t attentionBackwardBytes(int64_t headDim);
+
+int64_t workspaceNeeded(const Op& op, int threads);
+
+}  // namespace tunebook

@@ -1,0 +1,95 @@
+// Scratch that the cpu device needs for each op, so that memory can be planned on any machine. The same sums as native/workspace.cpp;
+// a test compiles every op with exactly these bytes and with one less.
+
+import type { ShapedOp } from "./device.js";
+import type { Shape } from "./dtype.js";
+import { align } from "./program.js";
+
+// Blocks of the matrix product.
+const TILE_ROWS = 12;
+const TILE_COLS = 32;
+const BLOCK_ROWS = 43 * TILE_ROWS;
+const PANEL_BYTES = 1024;
+const FEW_ROWS = 8;
+
+// Blocks of attention.
+const QUERIES = 8 * TILE_ROWS;
+const KEYS = 2 * TILE_COLS;
+
+const VOCAB_BLOCK = 4096;
+const SQUARES_BLOCK = 4096;
+
+function roundUp(value: number, step: number): number {
+  return Math.ceil(value / step) * step;
+}
+
+/** A product with m rows over k: packed rows, and for each thread packed columns and sums. */
+function productBytes(m: number, k: number, threads: number): number {
+  const rows = roundUp(Math.min(m, BLOCK_ROWS), TILE_ROWS);
+  return align(4 * rows * k) + threads * (TILE_COLS * PANEL_BYTES + align(4 * TILE_COLS * rows));
+}
+
+const even = (k: number) => roundUp(k, 2);
+
+function attentionBytes(headDim: number): number {
+  const columns = roundUp(headDim, TILE_COLS);
+  const packed = QUERIES * headDim + KEYS * headDim + columns * KEYS;
+  return align(4 * (packed + 2 * QUERIES * KEYS + QUERIES * columns + 2 * QUERIES));
+}
+
+function attentionBackwardBytes(headDim: number): number {
+  const columns = roundUp(headDim, TILE_COLS);
+  const packed = 2 * (QUERIES + KEYS) * headDim;
+  const second = roundUp(KEYS, TILE_ROWS) * QUERIES + columns * QUERIES;
+  return align(4 * (packed + 2 * QUERIES * KEYS + second + 2 * QUERIES * columns + 2 * QUERIES));
+}
+
+function linearBytes(rows: number, inner: number, rank: number, threads: number): number {
+  return rows <= FEW_ROWS ? align(4 * rows * (inner + rank)) : productBytes(rows, even(inner) + even(rank), threads);
+}
+
+function headLossBytes({ inputs, outputs, attrs }: ShapedOp, threads: number): number {
+  const width = axis(inputs[0], 1);
+  const vocab = axis(inputs[1], 0);
+  const chunk = attrs[0] as number;
+  let product = productBytes(chunk, even(width), threads);
+  let bytes = align(4 * chunk);
+  if (outputs[2]) {
+    bytes += align(4 * chunk * width);
+    product = Math.max(product, productBytes(chunk, even(Math.min(vocab, VOCAB_BLOCK)), threads));
+  }
+  if (outputs[3]) product = Math.max(product, productBytes(vocab, even(chunk), threads));
+  return bytes + product;
+}
+
+function axis(operand: { readonly shape: Shape } | undefined, i: number): number {
+  return operand?.shape[i] ?? 0;
+}
+
+/**
+ * Bytes of scratch that the cpu device needs for an op.
+ *
+ * @param threads - Threads the device will have: each multiplies in scratch of its own.
+ */
+export function cpuWorkspaceBytes(shaped: ShapedOp, threads: number): number {
+  const { op, inputs, attrs } = shaped;
+  const [first, , third, fourth] = inputs;
+  switch (op) {
+    case "linear":
+      return linearBytes(axis(first, 0), axis(first, 1), axis(fourth, 1), threads);
+    case "linearInput":
+      return productBytes(axis(first, 0), even(axis(first, 1)) + even(axis(third, 1)), threads);
+    case "linearWeight":
+      return productBytes(axis(first, 1), even(axis(first, 0)), threads);
+    case "attention":
+      return threads * attentionBytes(Math.floor(axis(first, 1) / (attrs[1] as number)));
+    case "attentionBackward":
+      return threads * attentionBackwardBytes(Math.floor(axis(first, 1) / (attrs[1] as number)));
+    case "headLoss":
+      return headLossBytes(shaped, threads);
+    case "sumSquares":
+      return align(8 * Math.ceil((first?.shape.reduce((size, n) => size * n, 1) ?? 0) / SQUARES_BLOCK));
+    default:
+      return 0;
+  }
+}
