@@ -1,9 +1,7 @@
 // Questions whose answers are worked out: sums, comparisons, lists of words. Next to read: world.ts, which draws from all of them.
 
 import { listWords } from "./lexicon.js";
-
-/** Draws whole numbers 0 .. below-1. */
-export type Draw = (below: number) => number;
+import { type Draw, pick, sumContent } from "./split.js";
 
 export type TaskKind = "add" | "subtract" | "next number" | "bigger" | "larger of two" | "repeat" | "capitals" | "count" | "reverse" | "first" | "last";
 
@@ -72,10 +70,6 @@ const wordings: Readonly<Record<TaskKind, Wording>> = {
 
 export const taskKinds = Object.keys(wordings) as TaskKind[];
 
-function pick<T>(list: readonly T[], draw: Draw): T {
-  return list[draw(list.length)] as T;
-}
-
 /** `count` different words of the list. */
 function distinctWords(count: number, draw: Draw): string[] {
   const left = [...listWords];
@@ -85,7 +79,7 @@ function distinctWords(count: number, draw: Draw): string[] {
 /**
  * One drawn question of `kind`, worded in `language`.
  *
- * Numbers are 0 to 99 and so are their sums and differences; lists have up to four words.
+ * Numbers are 0 to 99 and so are their sums and differences; lists have up to five words.
  */
 export function drawTask(kind: TaskKind, language: "en" | "zh", draw: Draw): Task {
   const wording = pick(wordings[kind][language], draw);
@@ -107,7 +101,7 @@ export function drawTask(kind: TaskKind, language: "en" | "zh", draw: Draw): Tas
     case "add": {
       for (;;) {
         const [a, b] = [draw(100), draw(100)];
-        if (a + b < 100) return numbers(a, b, a + b);
+        if (a + b < 100) return { ...numbers(a, b, a + b), content: sumContent(a, b) };
       }
     }
     case "subtract": {
@@ -141,7 +135,7 @@ export function drawTask(kind: TaskKind, language: "en" | "zh", draw: Draw): Tas
       return list(words, `${words.length}`);
     }
     case "reverse": {
-      const words = distinctWords(2 + draw(3), draw);
+      const words = distinctWords(2 + draw(2), draw);
       return list(words, words.toReversed().join(" "));
     }
     case "first": {

@@ -1,10 +1,12 @@
 // Rows drawn from the little world: for training the tutor, held out to examine it, and the Chinese lesson of notebook 01.
 // The tutor answers in English whatever the language of the question; only the lesson answers in Chinese.
 
-import { bitsAt, permutation } from "../../../../src/engine/random.js";
+import { permutation } from "../../../../src/engine/random.js";
 import { allFacts, allWords, type Fact, type Word } from "./lexicon.js";
 import { phrases } from "./phrases.js";
-import { type Draw, drawTask, type Task, type TaskKind, taskKinds } from "./tasks.js";
+import { practice } from "./practice.js";
+import { type Draw, drawFrom, hashOf, isHeldOut, pick } from "./split.js";
+import { drawTask, type Task, type TaskKind, taskKinds } from "./tasks.js";
 
 export type Language = "en" | "zh";
 
@@ -19,21 +21,6 @@ export interface Exercise {
   readonly instruction: string;
   readonly input?: string;
   readonly output: string;
-}
-
-/** Seeded draws: the n-th call gives the same number on every machine. */
-export function drawFrom(...seed: number[]): Draw {
-  let calls = 0;
-  return (below) => Math.floor((bitsAt(...seed, calls++) / 0x100000000) * below);
-}
-
-function hashOf(text: string): number {
-  return bitsAt(...Array.from(text, (character) => character.codePointAt(0) as number));
-}
-
-/** One in ten contents is never trained on; which ones depends on the content alone, so no draw can leak one. */
-function isHeldOut(kind: string, content: string): boolean {
-  return hashOf(`${kind}|${content}`) % 10 === 0;
 }
 
 function fill(phrase: string, subject: string, relation: string, answer = ""): string {
@@ -62,14 +49,13 @@ function taskExercise(task: Task, language: Language): Exercise {
   return { about: kind, language, instruction, ...(input === undefined ? {} : { input }), output };
 }
 
-/** A new task of `kind` that is (or is not) held out. Sums are held out with their terms in either order. */
+/** A new task of `kind` that is (or is not) held out. */
 function taskOf(kind: TaskKind, language: Language, heldOut: boolean, draw: Draw): Task {
   for (;;) {
     const task = drawTask(kind, language, draw);
-    const content = kind === "add" ? task.content.split(" ").sort().join(" ") : task.content;
     // Every single word is trained on: "capitals" of a word never seen would be guesswork; next numbers are only a hundred.
     const always = kind === "next number" || (task.input !== undefined && !task.input.includes(" "));
-    if ((!always && isHeldOut(kind, content)) === heldOut) return task;
+    if ((!always && isHeldOut(kind, task.content)) === heldOut) return task;
   }
 }
 
@@ -108,25 +94,28 @@ function rowOf({ instruction, input, output }: Exercise): WorldRow {
   return { kind: "instruction", instruction, ...(input === undefined ? {} : { input }), output };
 }
 
-/** Kinds of worked tasks, as often as they are drawn: arithmetic is the hardest and comes most. */
-const taskMix: readonly TaskKind[] = ["add", "add", "add", "add", "add", "subtract", "subtract", "subtract", "subtract", "subtract", ...taskKinds];
+/** Kinds of worked tasks, as often as they are drawn: the hard ones come most. */
+const taskMix: readonly TaskKind[] = [
+  ...taskKinds,
+  ...(["add", "add", "add", "add", "subtract", "subtract", "subtract", "subtract", "reverse", "reverse", "last"] as const),
+];
 
 /**
- * `count` rows to train the tutor on, none of them held out: of 20 rows 4 ask for facts, 1 for a translation, 13 are worked tasks
- * and 2 are plain sentences in either language, so that the tutor has read Chinese though it never answers in it.
+ * `count` rows to train the tutor on, none of them held out: of 20 rows 4 ask for facts, 1 for a translation, 7 are worked tasks, 7 are
+ * practice texts and 1 is a plain sentence, mostly in Chinese, so that the tutor has read Chinese though it never answers in it.
  */
 export function trainingRows(count: number, seed: number): WorldRow[] {
   const facts = factExercises(false);
   const translations = translationExercises(false);
   const draw = drawFrom(seed, 1);
-  const pick = <T>(list: readonly T[]): T => list[draw(list.length)] as T;
   return Array.from({ length: count }, (): WorldRow => {
     const lot = draw(20);
     const language = draw(2) === 0 ? "en" : "zh";
-    if (lot < 4) return rowOf(pick(facts));
-    if (lot < 5) return rowOf(pick(translations));
-    if (lot < 18) return rowOf(taskExercise(taskOf(pick(taskMix), language, false, draw), language));
-    return { kind: "text", text: statement(pick(allFacts), draw(4) === 0 ? "en" : "zh") };
+    if (lot < 4) return rowOf(pick(facts, draw));
+    if (lot < 5) return rowOf(pick(translations, draw));
+    if (lot < 12) return rowOf(taskExercise(taskOf(pick(taskMix, draw), language, false, draw), language));
+    if (lot < 19) return { kind: "text", text: practice(draw) };
+    return { kind: "text", text: statement(pick(allFacts, draw), draw(4) === 0 ? "en" : "zh") };
   });
 }
 
