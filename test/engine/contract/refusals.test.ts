@@ -1,4 +1,4 @@
-// What every device refuses: Programs that do not hold together, and ids that lead out of a table. Names the op and the operand.
+// What every device refuses, in the same words: Programs that do not hold together, and ids that lead out of a table.
 
 import { describe, expect, test } from "vitest";
 import { type Device, EngineError } from "../../../src/engine/device.js";
@@ -52,10 +52,8 @@ interface Refusal {
   readonly one: OneOp;
   /** Damage to the Program. */
   readonly damage?: (program: Program) => Program;
-  /** What a device that validates in TypeScript says. */
+  /** What every device says. */
   readonly message: string;
-  /** What any device names. */
-  readonly names: readonly string[];
 }
 
 const opIs = (change: (op: Op) => Partial<Op>) => (program: Program) => ({
@@ -72,161 +70,132 @@ const refusals: readonly Refusal[] = [
   {
     one: withOperands(linear, { w: of(3, 2) }),
     message: 'program "linear": op 0 linear: input w has shape [3, 2], expected [N, 4]',
-    names: ["linear", "w"],
   },
   {
     one: withOperands(linear, { y: of(2, 4) }),
     message: 'program "linear": op 0 linear: output y has shape [2, 4], expected [2, 3]',
-    names: ["linear", "y"],
   },
   {
     one: withOperands(linear, { bias: of(4) }),
     message: 'program "linear": op 0 linear: input bias has shape [4], expected [3]',
-    names: ["linear", "bias"],
   },
   {
     one: withOperands(linear, { x: of(2, 2, 2) }),
     message: 'program "linear": op 0 linear: input x has shape [2, 2, 2], expected [T, K]',
-    names: ["linear", "x"],
   },
   {
     one: withOperands(attention, { k: of(6, 8) }),
     message: 'program "attention": op 0 attention: input k has shape [6, 8], expected [2*S, 6]',
-    names: ["attention", "k"],
   },
   {
     one: withOperands(attention, { q: of(3, 12) }),
     message: 'program "attention": op 0 attention: input q has shape [3, 12], expected [2*Q, 4*D]',
-    names: ["attention", "q"],
   },
   {
     one: withOperands(rope, { cos: of(5, 3), sin: of(5, 3) }),
     message: 'program "rope": op 0 rope: input cos has 3 columns, expected at most half of a head\'s 4 dimensions',
-    names: ["rope", "cos"],
   },
   {
     one: withOperands(headLoss, { logits: of(2, 5) }),
     message: 'program "headLoss": op 0 headLoss: output logits has shape [2, 5], expected [1, 5]',
-    names: ["headLoss", "logits"],
   },
   {
     one: withOperands(adamw, { v: of(2, 2) }),
     message: 'program "adamw": op 0 adamw: output v has shape [2, 2], expected [4]',
-    names: ["adamw", "v"],
   },
   // Dtypes
   {
     one: withOperands(rope, { positions: of(2) }),
     message: 'program "rope": op 0 rope: input positions has dtype f32, expected i32',
-    names: ["rope", "positions"],
   },
   {
     one: withOperands(adamw, { grad: { ...of(4), dtype: "bf16" } }),
     message: 'program "adamw": op 0 adamw: input grad has dtype bf16, expected f32',
-    names: ["adamw", "grad"],
   },
   {
     one: withOperands(linear, { y: { ...of(2, 3), dtype: "bf16" } }),
     message: 'program "linear": op 0 linear: output y has dtype bf16, expected f32',
-    names: ["linear", "y"],
   },
   // Attributes
   {
     one: withAttrs(attention, { kvHeads: 3 }),
     message: 'program "attention": op 0 attention: attribute heads is 4, expected a multiple of kvHeads, 3',
-    names: ["attention", "heads"],
   },
   {
     one: withAttrs(attention, { batch: 0 }),
     message: 'program "attention": op 0 attention: attribute batch is 0, expected a whole number from 1',
-    names: ["attention", "batch"],
   },
   {
     one: withAttrs(rope, { interleaved: 2 }),
     message: 'program "rope": op 0 rope: attribute interleaved is 2, expected 0 or 1',
-    names: ["rope", "interleaved"],
   },
   {
     one: withAttrs(dropout, { p: 1 }),
     message: 'program "dropout": op 0 dropout: attribute p is 1, expected at least 0 and below 1',
-    names: ["dropout", "p"],
   },
   {
     one: withAttrs(dropout, { stream: -1 }),
     message: 'program "dropout": op 0 dropout: attribute stream is -1, expected a whole number from 0 to 4294967295',
-    names: ["dropout", "stream"],
   },
   {
     one: withAttrs(linear, { scale: Number.NaN }),
     message: 'program "linear": op 0 linear: attribute scale is NaN, expected a finite number',
-    names: ["linear", "scale"],
   },
   // Operands
   {
     one: linear,
     damage: opIs(({ inputs }) => ({ inputs: [inputs[0], -1, ...inputs.slice(2)] })),
     message: 'program "linear": op 0 linear: input w is absent, and it is not optional',
-    names: ["linear", "w"],
   },
   {
     one: linear,
     damage: opIs(({ inputs }) => ({ inputs: [9, ...inputs.slice(1)] })),
     message: 'program "linear": op 0 linear: input x is buffer 9, expected 0 to 2',
-    names: ["linear", "x"],
   },
   {
     one: withOperands(linear, { h: of(2, 1) }),
     message: 'program "linear": op 0 linear: input b is absent, but input h is there',
-    names: ["linear", "b"],
   },
   {
     one: linear,
     damage: opIs(() => ({ attrs: [] })),
     message: 'program "linear": op 0 linear: has 0 attrs, expected 1: scale',
-    names: ["linear", "attr"],
   },
   // Places
   {
     one: linear,
     damage: bufferIs("w", { offset: 12 }),
     message: 'program "linear": buffer 1 "w": offset is 12, expected a multiple of 256',
-    names: ["w"],
   },
   {
     one: linear,
     damage: bufferIs("y", { offset: 1024 }),
     message: 'program "linear": buffer 2 "y": ends at byte 1048 of the arena activations, which has 768',
-    names: ["y"],
   },
   {
     one: linear,
     damage: bufferIs("y", { shape: [2, 0] }),
     message: 'program "linear": buffer 2 "y": shape is [2, 0], expected whole numbers from 1',
-    names: ["y"],
   },
   {
     one: linear,
     damage: opIs(() => ({ workspace: { offset: 256, bytes: 64 * 1024 * 1024 } })),
     message: 'program "linear": op 0 linear: workspace: ends at byte 67109120 of the arena workspace, which has',
-    names: ["linear", "workspace"],
   },
   // Aliases
   {
     one: withOperands(linear, { w: of(2, 4), y: { shape: [2, 2], sameAs: "x" } }),
     message: 'program "linear": op 0 linear: output y shares memory with input x, which this op does not allow',
-    names: ["linear", "y"],
   },
   {
     one: adamw,
     damage: bufferIs("m", { offset: 512 }),
     message: 'program "adamw": op 0 adamw: output param shares memory with output m, which this op does not allow',
-    names: ["adamw", "m"],
   },
   {
     one: { op: "add", operands: { a: of(100), b: of(100), y: of(100) } },
     damage: bufferIs("y", { offset: 256 }),
     message: 'program "add": op 0 add: output y shares memory with input a, but not with the same place and dtype',
-    names: ["add", "y"],
   },
 ];
 
@@ -285,17 +254,12 @@ const strays: readonly { readonly one: OneOp; readonly message: string }[] = [
   },
 ];
 
-onEveryDevice((device, name) => {
-  // The native device words its errors itself; it must name the same things.
-  const exactly = name !== "cpu";
-
+onEveryDevice((device) => {
   describe("compile refuses", () => {
     test.each(refusals.map((refusal) => [refusal.message, refusal] as const))(
       "%s",
-      async (_, { one, damage, message, names }) => {
-        const actual = await compileMessage(device, one, damage);
-        if (exactly) expect(actual).toContain(message);
-        for (const named of names) expect(actual).toContain(named);
+      async (message, { one, damage }) => {
+        expect(await compileMessage(device, one, damage)).toContain(message);
       },
     );
   });
@@ -304,22 +268,17 @@ onEveryDevice((device, name) => {
     const bench = new Bench(device, programOf(device, linear));
     const small = device.allocate("activations", 256);
     const tooSmall = await refusalOf(device.compile(bench.program, { ...bench.arenas, activations: small }));
-    expect(tooSmall).toContain("activations");
-    if (exactly) expect(tooSmall).toBe('program "linear": needs 768 bytes of the arena activations, got 256');
+    expect(tooSmall).toBe('program "linear": needs 768 bytes of the arena activations, got 256');
     const { activations: _, ...others } = bench.arenas;
     const absent = await refusalOf(device.compile(bench.program, others));
-    expect(absent).toContain("activations");
-    if (exactly) expect(absent).toBe('program "linear": needs 768 bytes of the arena activations, got 0');
+    expect(absent).toBe('program "linear": needs 768 bytes of the arena activations, got 0');
     small.free();
     bench.free();
   });
 
   describe("run refuses", () => {
     test.each(strays.map(({ message, one }) => [message, one] as const))("%s", async (message, one) => {
-      const actual = await refusalOf(runOne(device, one));
-      if (exactly) expect(actual).toBe(message);
-      const [, op, operand, index] = /op 0 (\w+): (\w+)\[(\d)\]/.exec(message) as RegExpExecArray;
-      for (const named of [op, operand, index]) expect(actual).toContain(named);
+      expect(await refusalOf(runOne(device, one))).toBe(message);
     });
   });
 });

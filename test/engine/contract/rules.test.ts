@@ -145,47 +145,50 @@ onEveryDevice((device) => {
     }
   });
 
-  describe.runIf(device.info.computeDTypes.includes("bf16"))("with activations in bf16", () => {
-    const bf16 = (shape: readonly number[], value: number) => ({
-      dtype: "bf16" as const,
-      shape,
-      data: new Float64Array(shape.reduce((a, b) => a * b, 1)).fill(value),
-    });
-    const heavy = { ...ones(4, 64), data: new Float64Array(256).fill(1 + 2 ** -9 - 2 ** -12) };
+  describe.runIf(device.info.computeDTypes.includes("bf16"))(
+    "with activations in bf16 (skipped on a device that does not compute in it)",
+    () => {
+      const bf16 = (shape: readonly number[], value: number) => ({
+        dtype: "bf16" as const,
+        shape,
+        data: new Float64Array(shape.reduce((a, b) => a * b, 1)).fill(value),
+      });
+      const heavy = { ...ones(4, 64), data: new Float64Array(256).fill(1 + 2 ** -9 - 2 ** -12) };
 
-    test("an f32 weight is rounded to bf16 before the product, forward and backward", async () => {
-      const forward: OneOp = {
-        op: "linear",
-        operands: { x: bf16([3, 64], 1), w: heavy, y: { shape: [3, 4] } },
-        attrs: { scale: 1 },
-      };
-      expectClose((await runOne(device, forward))["y"], new Float64Array(12).fill(64), {});
-      const backward: OneOp = {
-        op: "linearInput",
-        operands: { dy: bf16([3, 4], 1), w: heavy, dx: { dtype: "bf16", shape: [3, 64] } },
-        attrs: { alpha: 1, accumulate: 0 },
-      };
-      expectClose((await runOne(device, backward))["dx"], new Float64Array(192).fill(4), {});
-    });
+      test("an f32 weight is rounded to bf16 before the product, forward and backward", async () => {
+        const forward: OneOp = {
+          op: "linear",
+          operands: { x: bf16([3, 64], 1), w: heavy, y: { shape: [3, 4] } },
+          attrs: { scale: 1 },
+        };
+        expectClose((await runOne(device, forward))["y"], new Float64Array(12).fill(64), {});
+        const backward: OneOp = {
+          op: "linearInput",
+          operands: { dy: bf16([3, 4], 1), w: heavy, dx: { dtype: "bf16", shape: [3, 64] } },
+          attrs: { alpha: 1, accumulate: 0 },
+        };
+        expectClose((await runOne(device, backward))["dx"], new Float64Array(192).fill(4), {});
+      });
 
-    test("a sum of 513 ones is exact: sums are f32, not bf16", async () => {
-      const one: OneOp = {
-        op: "linear",
-        operands: { x: bf16([1, 513], 1), w: bf16([1, 513], 1), y: { shape: [1, 1] } },
-        attrs: { scale: 1 },
-      };
-      expectClose((await runOne(device, one))["y"], [513], {});
-    });
+      test("a sum of 513 ones is exact: sums are f32, not bf16", async () => {
+        const one: OneOp = {
+          op: "linear",
+          operands: { x: bf16([1, 513], 1), w: bf16([1, 513], 1), y: { shape: [1, 1] } },
+          attrs: { scale: 1 },
+        };
+        expectClose((await runOne(device, one))["y"], [513], {});
+      });
 
-    test("results are rounded to nearest, ties to even", async () => {
-      const one: OneOp = {
-        op: "cast",
-        operands: {
-          x: { shape: [3], data: [1 + 2 ** -8, 1 + 3 * 2 ** -8, 1 + 2 ** -8 + 2 ** -20] },
-          y: { dtype: "bf16", shape: [3] },
-        },
-      };
-      expectClose((await runOne(device, one))["y"], [1, 1 + 2 ** -6, 1 + 2 ** -7], {});
-    });
-  });
+      test("results are rounded to nearest, ties to even", async () => {
+        const one: OneOp = {
+          op: "cast",
+          operands: {
+            x: { shape: [3], data: [1 + 2 ** -8, 1 + 3 * 2 ** -8, 1 + 2 ** -8 + 2 ** -20] },
+            y: { dtype: "bf16", shape: [3] },
+          },
+        };
+        expectClose((await runOne(device, one))["y"], [1, 1 + 2 ** -6, 1 + 2 ** -7], {});
+      });
+    },
+  );
 });
