@@ -9,7 +9,7 @@ const REDRAW_MS = 200;
 
 /** A chart of fixed height that draws only while it can be seen. */
 export function chartPart(): Part<RunState> {
-  const plot = element("div", { class: "tb-plot" });
+  const plot = element("div", { class: "tb-plot", "aria-hidden": "true" });
   const node = element("div", { class: "tb-chart", role: "img", "aria-label": "Loss over updates" }, plot);
   let plotly: Plotly | undefined;
   let state: RunState | undefined;
@@ -120,6 +120,7 @@ function figure(state: RunState, theme: Theme): { traces: object[]; layout: obje
       y: validation.map((point) => point.loss),
       hovertemplate: "update %{x}<br>validation loss %{y:.4f}<extra></extra>",
       marker: { color: theme.validation, size: 8 },
+      cliponaxis: false,
       visible: validation.length > 0,
     },
   ];
@@ -132,8 +133,8 @@ function figure(state: RunState, theme: Theme): { traces: object[]; layout: obje
     paper_bgcolor: "rgba(0,0,0,0)",
     plot_bgcolor: "rgba(0,0,0,0)",
     font: { color: theme.text, family: theme.font, size: 12 },
-    xaxis: { ...axis, title: { text: "update" }, range: [0, last], showgrid: false },
-    yaxis: { ...axis, title: { text: "loss, nats per trained token" }, autorange: true },
+    xaxis: { ...axis, title: { text: "update", font: { size: 12 } }, range: [0, last], showgrid: false },
+    yaxis: { ...axis, title: { text: "loss, nats per trained token", font: { size: 12 } }, autorange: true },
     showlegend: true,
     legend: { orientation: "h", x: 1, xanchor: "right", y: 1.02, yanchor: "bottom" },
     hovermode: "closest",

@@ -55,7 +55,7 @@ export function controlsPart(): Part<RunModel> {
     form,
     said,
   );
-  let changes = 0;
+  let changes: number | undefined;
   return {
     node,
     update(next) {
@@ -68,11 +68,11 @@ export function controlsPart(): Part<RunModel> {
       if (typeof now === "number") rate.placeholder = formatRate(now);
       const change = state.changes.at(-1);
       if (refusal !== "") say(said, refusal);
-      else if (change && state.changes.length > changes) {
+      else if (change && changes !== undefined && state.changes.length > changes) {
         const to = change.controls.learningRate;
         say(said, `${to === undefined ? "Changed" : `Learning rate ${formatRate(to)}`} after update ${change.update}.`);
       }
-      changes = state.changes.length;
+      if (line === "live" || line === "saved") changes = state.changes.length;
     },
   };
 }

@@ -54,7 +54,7 @@ function headerPart(): Part<RunModel> {
   const progress = element("progress", { class: "tb-progress", max: 1, value: 0, "aria-label": "Updates made" });
   const where = element("span", { class: "tb-muted tb-where" });
   const node = element(
-    "header",
+    "div",
     { class: "tb-header" },
     element("div", { class: "tb-line" }, title, status, notice),
     element("div", { class: "tb-line" }, facts, where),
