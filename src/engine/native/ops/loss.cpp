@@ -8,6 +8,26 @@
 namespace tunebook::TB_ISA {
 namespace {
 
+/** The largest of a row; NaN when one of them is. */
+float largestOf(const float* row, int64_t count) {
+  Floats top = splat(-__builtin_inff());
+  Ints unordered = {};
+  int64_t j = 0;
+  for (; j + kLanes <= count; j += kLanes) {
+    const Floats v = load(row + j);
+    top = larger(v, top);
+    unordered |= v != v;
+  }
+  float result = largest(top);
+  for (; j < count; j++) {
+    if (!(row[j] <= result)) result = row[j];
+  }
+  for (int64_t lane = 0; lane < kLanes; lane++) {
+    if (unordered[lane]) result = __builtin_nanf("");
+  }
+  return result;
+}
+
 /** What one chunk works on. The workspace is: row numbers, dx in f32 when it is asked for, then the products' scratch. */
 struct Chunk {
   const Op& op;
@@ -38,14 +58,7 @@ struct Chunk {
   void rowLoss(int64_t i) {
     float* row = logits.as<float>() + i * vocab();
     const int64_t label = labels.as<int32_t>()[rows[i]];
-    Floats top = splat(-__builtin_inff());
-    bool isNumber = true;
-    for (int64_t j = 0; j < vocab(); j += kLanes) {
-      for (int64_t lane = 0; lane < least(kLanes, vocab() - j); lane++) isNumber &= row[j + lane] == row[j + lane];
-      if (vocab() - j >= kLanes) top = larger(load(row + j), top);
-      else for (int64_t k = j; k < vocab(); k++) top[0] = row[k] > top[0] ? row[k] : top[0];
-    }
-    const float peak = isNumber ? largest(top) : __builtin_nanf("");
+    const float peak = largestOf(row, vocab());
     constexpr int64_t kBlock = 1024;
     double total = 0;
     for (int64_t start = 0; start < vocab(); start += kBlock) {
@@ -71,6 +84,8 @@ struct Chunk {
     row[label] -= scale;
   }
 
+  // The gradient of the logits is multiplied in f32 whatever the activations are: it is no operand, so nothing has rounded it.
+
   /** dx = dLogits w, summed in f32 over blocks of the vocabulary, then moved to the labelled rows. */
   void makeDx() {
     for (int64_t start = 0; start < vocab() && !run.cancelled(); start += kVocabBlock) {
@@ -79,7 +94,6 @@ struct Chunk {
       Product product;
       product.m = count;
       product.n = width();
-      product.half = half();
       product.stretches[0] = {{logits.data + 4 * start, DType::f32, vocab(), false, nullptr, false},
                               {part, w.type, width(), true, nullptr, half()},
                               here,
@@ -104,7 +118,6 @@ struct Chunk {
     Product product;
     product.m = vocab();
     product.n = width();
-    product.half = half();
     product.stretches[0] = {{logits.data, DType::f32, vocab(), true, nullptr, false}, labelled(true), count, 0};
     product.out = dw.data;
     product.outStride = width();

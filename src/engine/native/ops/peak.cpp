@@ -6,20 +6,24 @@
 namespace tunebook::TB_ISA {
 
 template <class Layout>
-double spin() {
+static double spin() {
   constexpr int kSums = 12, kRounds = 200000;
   Floats sums[kSums];
-  Words32 a = {}, b = {};
+  Words32 a = {};
+  const Words32 b = {};
 #pragma GCC unroll 12
   for (int i = 0; i < kSums; i++) sums[i] = Floats{};
   for (int round = 0; round < kRounds; round++) {
-#if defined(__x86_64__)
-    asm volatile("" : "+x"(a), "+x"(b));  // the compiler must not know that it multiplies zeros
-#else
-    asm volatile("" : "+w"(a), "+w"(b));
-#endif
 #pragma GCC unroll 12
-    for (int i = 0; i < kSums; i++) multiplyAdd(Layout{}, sums[i], a, b);
+    for (int i = 0; i < kSums; i++) {
+      // The compiler must neither know that it multiplies zeros nor make one product for all sums.
+#if defined(__x86_64__)
+      asm volatile("" : "+v"(a));
+#else
+      asm volatile("" : "+w"(a));
+#endif
+      multiplyAdd(Layout{}, sums[i], a, b);
+    }
   }
   Floats all = {};
 #pragma GCC unroll 12
