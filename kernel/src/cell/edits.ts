@@ -5,6 +5,8 @@ export interface Edit {
   readonly start: number;
   readonly end: number;
   readonly text: string;
+  /** The place right after the new text leads back to `start`: V8 puts a call of `(0, f)()` at its last bracket. */
+  readonly leadsBack?: boolean;
 }
 
 /** Edits at the same offset are kept in the order they were added. They must not overlap. */
@@ -25,9 +27,9 @@ export function applyEdits(text: string, sorted: readonly Edit[]): string {
 /** Offset in the old text of `offset` in the new one. Inside an insertion: the place of the insertion. */
 export function undoOffset(offset: number, sorted: readonly Edit[]): number {
   let shift = 0; // new minus old
-  for (const { start, end, text } of sorted) {
+  for (const { start, end, text, leadsBack = false } of sorted) {
     if (offset < start + shift) break;
-    if (offset < start + shift + text.length) return start;
+    if (offset < start + shift + text.length + (leadsBack ? 1 : 0)) return start;
     shift += text.length - (end - start);
   }
   return offset - shift;

@@ -123,13 +123,13 @@ class Rewriter {
       (ts.isTaggedTemplateExpression(parent) && parent.tag === identifier);
     const isName = !shorthand || (parent as ts.ShorthandPropertyAssignment | ts.BindingElement).name === identifier;
     // `(0, f)()` keeps `this` undefined in the call, as it is for a variable.
-    if (called) this.#replace(identifier.getStart(), identifier.end, `(0, __scope.${text})`);
-    else
-      this.#replace(
-        identifier.getStart(),
-        identifier.end,
-        shorthand && isName ? `${text}: __scope.${text}` : `__scope.${text}`,
-      );
+    if (called) {
+      const text = `(0, __scope.${identifier.text})`;
+      this.#edits.push({ start: identifier.getStart(), end: identifier.end, text, leadsBack: true });
+    } else {
+      const key = shorthand && isName ? `${text}: ` : "";
+      this.#replace(identifier.getStart(), identifier.end, `${key}__scope.${text}`);
+    }
   }
 
   #import(statement: ts.ImportDeclaration): void {

@@ -10,8 +10,8 @@ interface DisplayOptions {
   update?: boolean;
   metadata?: Record<string, unknown>;
 }
-/** Show a value in the output of this cell: its Symbol.for("Jupyter.display") bundle, or as text. */
-declare function display(value: unknown, options?: DisplayOptions): Promise<void>;
+/** Show a value in the output of this cell: its Symbol.for("Jupyter.display") bundle, or as text. A promise when that is one. */
+declare function display(value: unknown, options?: DisplayOptions): void | Promise<void>;
 /** Ask the person at the notebook for a line of text. */
 declare function input(prompt?: string, options?: { password?: boolean }): Promise<string>;
 /** Ask the person at the notebook for a line of text. */

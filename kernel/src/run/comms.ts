@@ -53,10 +53,12 @@ export class Comms {
       return;
     }
     const open = this.#open.get(id);
-    if (!open) return this.#unknown(header.msg_type, id);
-    if (header.msg_type === "comm_msg") return open.handlers.message(content.data, buffers);
-    this.#open.delete(id);
-    open.handlers.closed();
+    if (!open) this.#unknown(header.msg_type, id);
+    else if (header.msg_type === "comm_msg") open.handlers.message(content.data, buffers);
+    else {
+      this.#open.delete(id);
+      open.handlers.closed();
+    }
   }
 
   /** A view of an earlier kernel still talks: closing tells it that its line has ended. */

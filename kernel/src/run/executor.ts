@@ -5,7 +5,7 @@ import vm from "node:vm";
 import type { Compiled, LanguageMethods, Typecheck } from "../language/methods.js";
 import type { Message } from "../wire/message.js";
 import type { Caller } from "../wire/rpc.js";
-import { CellContext, Interrupted, type Send } from "./context.js";
+import { CellContext, currentCell, Interrupted, type Send } from "./context.js";
 import { complaintContent, complaintTexts, type ErrorContent, errorContent } from "./errors.js";
 import type { History } from "./history.js";
 import { Launcher, type Outcome } from "./launch.js";
@@ -32,7 +32,7 @@ const grace = 300;
 
 export class Executor {
   readonly #options: ExecutorOptions;
-  readonly #launcher = new Launcher();
+  readonly #launcher = new Launcher(() => this.interrupt());
   readonly #queue: Message[] = [];
   /** Every top-level name of every cell. */
   readonly #scope: Record<string, unknown> = Object.create(null) as Record<string, unknown>;
@@ -146,6 +146,7 @@ export class Executor {
       );
     });
     this.#running = undefined;
+    this.#launcher.watchSignal();
     if (compiled?.kind === "refused") return { outcome, refused: complaintContent(compiled.complaints, code, label) };
     if (compiled && keep && outcome.kind !== "value") {
       const names = compiled.names.filter((name) => !(name in this.#scope));
@@ -157,8 +158,10 @@ export class Executor {
   #run(context: CellContext, cell: number, code: string, settle: (outcome: Outcome) => void): void {
     const { modules, places } = this.#options;
     const scope = this.#scope;
+    // A function of an earlier cell runs on behalf of the cell that called it.
     const check = () => {
-      if (context.interrupted) throw context.controller.signal.reason;
+      const { signal } = (currentCell() ?? context).controller;
+      if (signal.aborted) throw signal.reason;
     };
     const tunebook = {
       result: undefined as unknown,

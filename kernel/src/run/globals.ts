@@ -41,7 +41,12 @@ export class Questions {
 
 export function installGlobals(questions: Questions): void {
   const globals = {
-    display: async (value: unknown, options?: DisplayOptions) => displayBundle(await bundleOf(value), options),
+    display: (value: unknown, options?: DisplayOptions): void | Promise<void> => {
+      const bundle = bundleOf(value);
+      return bundle instanceof Promise
+        ? bundle.then((ready) => displayBundle(ready, options))
+        : displayBundle(bundle, options);
+    },
     input: (prompt = "", { password = false } = {}) => questions.ask(prompt, password),
     prompt: (message = "") => questions.ask(message, false),
     clearOutput: ({ wait = false } = {}) => outputCell()?.publish("clear_output", { wait }),

@@ -5,7 +5,7 @@ import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { MessageChannel, Worker } from "node:worker_threads";
 import type { LanguageMethods, LanguageStart, Typecheck } from "../language/methods.js";
-import type { Connection, Message, Outgoing, ToMain, ToWire, WireStart } from "../wire/message.js";
+import type { Connection, Content, Message, Outgoing, ToMain, ToWire, WireStart } from "../wire/message.js";
 import { createCaller } from "../wire/rpc.js";
 import { captureFailures, captureOutput } from "./capture.js";
 import { Comms } from "./comms.js";
@@ -17,11 +17,14 @@ import { createHost, hostKey } from "./host.js";
 import { Modules } from "./modules.js";
 import { CellPlaces } from "./places.js";
 import { Shutdown } from "./shutdown.js";
+import { prepareUnwind } from "./unwind.js";
+import { silenceOwnWarnings } from "./warnings.js";
 
 /** Serve the connection file until a client or signal ends the kernel. */
 export function runKernel(connectionFile: string): void {
   const connection = JSON.parse(readFileSync(connectionFile, "utf8")) as Connection;
   const folder = process.cwd();
+  silenceOwnWarnings();
   const lines = { main: new MessageChannel(), wire: new MessageChannel() };
   const languageThread = startThread(
     "../language/thread.js",
@@ -33,7 +36,7 @@ export function runKernel(connectionFile: string): void {
   );
   const wire = startThread(
     "../wire/thread.js",
-    { connection, language: lines.wire.port1, session: randomUUID() } satisfies WireStart,
+    { asked: prepareUnwind(), connection, language: lines.wire.port1, session: randomUUID() } satisfies WireStart,
     [lines.wire.port1],
   );
 
@@ -68,7 +71,6 @@ export function runKernel(connectionFile: string): void {
   installGlobals(questions);
   captureOutput();
   captureFailures((error) => describe(error, places).text);
-  process.on("SIGINT", () => executor.interrupt());
   process.on("SIGTERM", () => shutdown.begin());
   shutdown.guardExit();
 
@@ -120,11 +122,7 @@ export function runKernel(connectionFile: string): void {
 }
 
 /** Busy, the work, its reply if it gives one, idle. An error is printed: the sender of a comm message hears no reply. */
-function answered(
-  send: (outgoing: Outgoing) => void,
-  message: Message,
-  work: () => Record<string, unknown> | undefined | void,
-): void {
+function answered(send: (outgoing: Outgoing) => void, message: Message, work: () => unknown): void {
   const parent = message.header;
   const status = (execution_state: string) =>
     send({ channel: "iopub", type: "status", content: { execution_state }, parent });
@@ -132,7 +130,7 @@ function answered(
   try {
     const content = work();
     const type = parent.msg_type.replace(/_request$/, "_reply");
-    if (content) send({ channel: "shell", type, content, parent, identities: message.identities });
+    if (content) send({ channel: "shell", type, content: content as Content, parent, identities: message.identities });
   } catch (error) {
     console.error(error);
   }

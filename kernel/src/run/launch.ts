@@ -18,10 +18,19 @@ const starter = new vm.Script('globalThis[Symbol.for("tunebook.start")]()', { fi
 
 export class Launcher {
   readonly #port = new MessageChannel();
+  readonly #interrupt: () => void;
   #start: (() => void) | undefined;
 
-  constructor() {
+  /** @param interrupt - Called for SIGINT outside the watch above: while a cell awaits, or none runs. */
+  constructor(interrupt: () => void) {
+    this.#interrupt = interrupt;
     this.#port.port2.on("message", () => this.#start?.());
+    this.watchSignal();
+  }
+
+  /** Node.js takes the listener away while V8 watches, and a terminated cell keeps it from putting it back. */
+  watchSignal(): void {
+    if (!process.listeners("SIGINT").includes(this.#interrupt)) process.on("SIGINT", this.#interrupt);
   }
 
   /**

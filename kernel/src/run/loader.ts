@@ -13,7 +13,6 @@ let language: Caller<LanguageMethods>;
 
 export const initialize: InitializeHook<{ port: MessagePort }> = ({ port }) => {
   language = createCaller<LanguageMethods>(port);
-  port.unref();
 };
 
 export const resolve: ResolveHook = (specifier, context, next) => {

@@ -31,7 +31,6 @@ export class Modules {
   constructor({ folder, serveLoader }: ModulesOptions) {
     this.#folder = folder;
     this.#serveLoader = serveLoader;
-    silenceLoaderWarning();
     // A script with a path in the notebook's folder: Node.js resolves packages from there.
     this.#import = vm.runInThisContext("(specifier, options) => import(specifier, options)", {
       filename: resolve(folder, "[tunebook-import]"),
@@ -81,14 +80,4 @@ export function bindImport(
     if (!(exported in module)) throw new SyntaxError(`The module "${specifier}" has no export named "${exported}".`);
     scope[local] = (module as Record<string, unknown>)[exported];
   }
-}
-
-/** Node.js calls the loader option and JSON modules experimental, on stderr, in the first cell that imports. */
-function silenceLoaderWarning(): void {
-  const emit = process.emitWarning.bind(process) as (...args: unknown[]) => void;
-  process.emitWarning = ((warning: string | Error, ...rest: unknown[]) => {
-    const text = String(warning);
-    if (/USE_MAIN_CONTEXT_DEFAULT_LOADER|Importing JSON modules/.test(text)) return;
-    emit(warning, ...rest);
-  }) as typeof process.emitWarning;
 }

@@ -5,17 +5,25 @@ import type { MimeBundle } from "./host.js";
 
 const displaySymbol = Symbol.for("Jupyter.display");
 
-/** @throws whatever the value's own `Symbol.for("Jupyter.display")` throws. */
-export async function bundleOf(value: unknown): Promise<MimeBundle> {
+/**
+ * At once, unless the value's own `Symbol.for("Jupyter.display")` takes its time.
+ *
+ * @throws whatever that function throws, and TypeError when it gives no object.
+ */
+export function bundleOf(value: unknown): MimeBundle | Promise<MimeBundle> {
   const show = hasMembers(value) ? (value as { [displaySymbol]?: unknown })[displaySymbol] : undefined;
   if (typeof show !== "function") return { "text/plain": textOf(value) };
-  const bundle: unknown = await show.call(value);
+  const bundle: unknown = show.call(value);
+  return bundle instanceof Promise ? bundle.then((given) => complete(given, value)) : complete(bundle, value);
+}
+
+function complete(bundle: unknown, value: unknown): MimeBundle {
   if (!hasMembers(bundle)) {
     throw new TypeError(
       `Symbol.for("Jupyter.display"): expected an object from MIME type to data, got ${textOf(bundle)}`,
     );
   }
-  const encoded = Object.entries(bundle as object).map(([type, data]) => [type, encode(data)]);
+  const encoded = Object.entries(bundle).map(([type, data]) => [type, encode(data)]);
   return { "text/plain": textOf(value), ...Object.fromEntries(encoded) };
 }
 

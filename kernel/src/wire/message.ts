@@ -75,6 +75,8 @@ export interface Connection {
 }
 
 export interface WireStart {
+  /** The flag of run/unwind.ts. */
+  readonly asked: Int32Array;
   readonly connection: Connection;
   /** Line to the language thread, so that completion works while the main thread spins. */
   readonly language: MessagePort;

@@ -14,13 +14,13 @@ import { Watchdog } from "./watchdog.js";
 
 type Answer = (message: Message) => Content | Promise<Content>;
 
-const { connection, language: languagePort, session } = workerData as WireStart;
+const { asked, connection, language: languagePort, session } = workerData as WireStart;
 const port = parentPort as MessagePort;
 const signer = createSigner(connection.key, connection.signature_scheme);
 const language = createCaller<LanguageMethods>(languagePort);
 const versions = readVersions();
 const meter = new UsageMeter();
-const watchdog = new Watchdog({ ping: (id) => toMain({ kind: "ping", id }) });
+const watchdog = new Watchdog({ asked, ping: (id) => toMain({ kind: "ping", id }) });
 const outboxes = new Map<Channel, Outbox>();
 let shutdown:
   | { readonly channel: Channel; readonly message: Message | undefined; readonly restart: boolean }

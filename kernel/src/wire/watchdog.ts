@@ -4,7 +4,12 @@
 
 import { Session } from "node:inspector";
 
+/** Under this symbol the main thread keeps what makes it safe to end its call stack: see run/unwind.ts. */
+const unwind = 'globalThis[Symbol.for("tunebook.unwind")]()';
+
 export interface WatchdogOptions {
+  /** Shared with the main thread: 1 once the termination has been asked for. */
+  readonly asked: Int32Array;
   /** Ask the main thread to answer with `pong(id)`. */
   readonly ping: (id: number) => void;
   /** Milliseconds the main thread has before the first termination. @default 900 */
@@ -17,11 +22,13 @@ export class Watchdog {
   readonly #ping: (id: number) => void;
   readonly #patience: number;
   readonly #interval: number;
+  readonly #flag: Int32Array;
   #asked = 0;
   #answered = 0;
   #watching: Promise<void> | undefined;
 
-  constructor({ ping, patience = 900, interval = 150 }: WatchdogOptions) {
+  constructor({ asked, ping, patience = 900, interval = 150 }: WatchdogOptions) {
+    this.#flag = asked;
     this.#ping = ping;
     this.#patience = patience;
     this.#interval = interval;
@@ -48,7 +55,7 @@ export class Watchdog {
     session.connectToMainThread();
     try {
       // Between two terminations the main thread gets a moment to come round to the ping.
-      do terminate(session);
+      do this.#terminate(session);
       while (!(await this.#answeredWithin(id, this.#interval)));
     } finally {
       // Left connected, the process would wait for a debugger at its end.
@@ -63,9 +70,15 @@ export class Watchdog {
     }
     return this.#answered >= id;
   }
-}
 
-/** Without a callback: a request is refused while an earlier one is under way, and the loop above asks again. */
-function terminate(session: Session): void {
-  session.post("Runtime.terminateExecution");
+  /**
+   * Both requests are served in one go, as the first returns only when the second has been queued.
+   * A request is refused while an earlier one is under way; the loop above asks again.
+   */
+  #terminate(session: Session): void {
+    Atomics.store(this.#flag, 0, 0);
+    session.post("Runtime.evaluate", { expression: unwind });
+    session.post("Runtime.terminateExecution");
+    Atomics.store(this.#flag, 0, 1);
+  }
 }
