@@ -38,7 +38,7 @@ export async function exactMatch(
   if (items.length === 0) throw new RangeError("exactMatch: expected at least one item");
   const prompts = items.map((item) => promptIds(model, renderPrompt(template, item)));
   const longest = prompts.reduce((most, { length }) => Math.max(most, length), 0);
-  const generator = openGenerator(model, { tokens: capacityFor(model, longest + maxNewTokens) });
+  const generator = await openGenerator(model, { tokens: capacityFor(model, longest + maxNewTokens) });
   const misses: { readonly item: ExactItem; readonly answer: string }[] = [];
   try {
     for (const [i, item] of items.entries()) {

@@ -49,7 +49,7 @@ export async function evaluateLoss(model: Model, source: RowSource, options: Los
   // Every batch as long as the longest row: one Program, one plan.
   const longest = encoded.reduce((most, { ids }) => Math.max(most, ids.length), 1);
   const whole = { batchSize, pad: model.tokenizer.pad, multipleOf: longest };
-  const planned = lossProgram(model, { batch: batchSize, seq: longest }, { io }, { gradients: false });
+  const planned = await lossProgram(model, { batch: batchSize, seq: longest }, { io }, { gradients: false });
   const { arenas, free } = allocateArenas(model.device, planned.program.arenaBytes, ["activations", "workspace", "io"]);
   let executable: Executable | undefined;
   try {

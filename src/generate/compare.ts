@@ -27,7 +27,7 @@ export async function compare(
   prompts: readonly (string | Task)[],
   { template = "alpaca", ...options }: CompareOptions = {},
 ): Promise<readonly Answer[]> {
-  const pair = openPair(
+  const pair = await openPair(
     base,
     tuned,
     prompts.map((prompt) => idsOf(tuned, prompt, template)),
@@ -60,9 +60,9 @@ export function comparisonSampler(
 ): Sampler {
   const ids = (prompts: readonly string[]) => prompts.map((prompt) => idsOf(model, prompt, template));
   return {
-    plan: (prompts) => planPair(model.base, model, ids(prompts), sampleTokens).bytes,
+    plan: async (prompts) => (await planPair(model.base, model, ids(prompts), sampleTokens)).bytes,
     async open(prompts): Promise<OpenSampler> {
-      const pair = openPair(model.base, model, ids(prompts), sampleTokens);
+      const pair = await openPair(model.base, model, ids(prompts), sampleTokens);
       const said = new Map<string, string>();
       return {
         async answer(asked, signal) {
@@ -97,10 +97,15 @@ interface PairPlan {
   readonly bytes: MemoryBytes;
 }
 
-function planPair(base: Model, tuned: Model, prompts: readonly (readonly number[])[], newTokens: number): PairPlan {
+async function planPair(
+  base: Model,
+  tuned: Model,
+  prompts: readonly (readonly number[])[],
+  newTokens: number,
+): Promise<PairPlan> {
   for (const ids of prompts) checkPrompt(tuned, ids, tuned.contextTokens);
   const capacity = capacityFor(tuned, Math.max(...prompts.map(({ length }) => length)) + newTokens);
-  const plans = { base: planGeneration(base, capacity), tuned: planGeneration(tuned, capacity) };
+  const plans = { base: await planGeneration(base, capacity), tuned: await planGeneration(tuned, capacity) };
   const most = categories.map((category) => [
     category,
     Math.max(plans.base.bytes[category], plans.tuned.bytes[category]),
@@ -108,8 +113,13 @@ function planPair(base: Model, tuned: Model, prompts: readonly (readonly number[
   return { ...plans, bytes: Object.fromEntries(most) as MemoryBytes };
 }
 
-function openPair(base: Model, tuned: Model, prompts: readonly (readonly number[])[], newTokens = defaultNewTokens) {
-  const plans = planPair(base, tuned, prompts, newTokens);
+async function openPair(
+  base: Model,
+  tuned: Model,
+  prompts: readonly (readonly number[])[],
+  newTokens = defaultNewTokens,
+) {
+  const plans = await planPair(base, tuned, prompts, newTokens);
   const memory = allocateGeneration(tuned, [plans.base, plans.tuned]);
   const generators = {
     base: new TextGenerator(base, plans.base, memory, false),

@@ -24,7 +24,7 @@ export async function* generate(
 ): AsyncGenerator<GeneratedToken, void, undefined> {
   const ids = promptIds(model, prompt);
   checkPrompt(model, ids, model.contextTokens);
-  const generator = openGenerator(model, { tokens: ids.length + (options.maxNewTokens ?? defaultNewTokens) });
+  const generator = await openGenerator(model, { tokens: ids.length + (options.maxNewTokens ?? defaultNewTokens) });
   try {
     yield* generator.generate(ids, options);
   } finally {

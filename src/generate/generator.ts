@@ -131,7 +131,7 @@ export class TextGenerator {
 
   /** Read a prompt chunk by chunk. @returns the scores after its last token */
   async #read(ids: readonly number[], signal: AbortSignal | undefined): Promise<Float32Array> {
-    let scores = new Float32Array(0);
+    let scores: Float32Array = new Float32Array(0);
     for (let from = 0; from < ids.length; ) {
       signal?.throwIfAborted();
       const rest = ids.length - from;
@@ -192,11 +192,11 @@ export class TextGenerator {
  *
  * @param options.tokens - @default the model's whole context
  */
-export function openGenerator(
+export async function openGenerator(
   model: Model,
   { tokens = model.contextTokens }: { readonly tokens?: number } = {},
-): TextGenerator {
-  const plan = planGeneration(model, capacityFor(model, tokens));
+): Promise<TextGenerator> {
+  const plan = await planGeneration(model, capacityFor(model, tokens));
   return new TextGenerator(model, plan, allocateGeneration(model, [plan]), true);
 }
 

@@ -1,5 +1,6 @@
 // The Programs and memory of generating text: one Program reads a chunk of the prompt, one makes a token. Next to read: generator.ts.
 
+import { setImmediate } from "node:timers/promises";
 import { type Category, categories } from "../engine/index.js";
 import { gatherRows, type Layout, layOut, linear, type PlannedProgram, planProgram, Trace } from "../graph/index.js";
 import type { Model } from "../model/index.js";
@@ -24,9 +25,13 @@ export function capacityFor(model: Model, tokens: number): number {
   return Math.min(model.contextTokens, Math.ceil(tokens / STEP) * STEP);
 }
 
-/** Plan generation with a model, to the byte. Pure. */
-export function planGeneration(model: Model, capacity: number): GenerationPlan {
-  const programs = new Map(chunks.map((chunk) => [chunk, planChunk(model, capacity, chunk)] as const));
+/** Plan generation with a model, to the byte; allocates nothing. Gives other work a turn between two Programs. */
+export async function planGeneration(model: Model, capacity: number): Promise<GenerationPlan> {
+  const programs = new Map<Chunk, PlannedProgram>();
+  for (const chunk of chunks) {
+    programs.set(chunk, planChunk(model, capacity, chunk));
+    await setImmediate();
+  }
   const most = (category: Category) =>
     Math.max(...[...programs.values()].map(({ program }) => program.arenaBytes[category]));
   const own = categories.map((category) => [

@@ -65,7 +65,7 @@ export class Loop {
     const feed = new Feed(data, options, model.tokenizer.pad);
     const plan = await planRun(model, options, feed.buckets);
     const { samplePrompts } = options;
-    const sampling = samplePrompts.length > 0 ? this.#sampler?.plan(samplePrompts) : undefined;
+    const sampling = samplePrompts.length > 0 ? await this.#sampler?.plan(samplePrompts) : undefined;
     this.#tell({
       kind: "planned",
       runId: this.place.id,

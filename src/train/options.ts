@@ -158,8 +158,8 @@ export type RowSource = string | Iterable<Row> | AsyncIterable<Row> | Promise<It
  * Answers prompts with the base and with the model as it is trained so far. Handed in, so that train/ need not know how to generate.
  */
 export interface Sampler {
-  /** Bytes it will allocate for these prompts. Pure. */
-  plan(prompts: readonly string[]): MemoryBytes;
+  /** Bytes it will allocate for these prompts; allocates nothing. */
+  plan(prompts: readonly string[]): Promise<MemoryBytes>;
   /** Allocate them. @throws RangeError when a prompt leaves no room for an answer. */
   open(prompts: readonly string[]): Promise<OpenSampler>;
 }

@@ -51,10 +51,8 @@ export async function planRun(model: Model, options: ResolvedOptions, buckets: R
     const planned = new Map<string, PlannedProgram>();
     for (const bucket of list) {
       if (planned.has(bucketKey(bucket))) continue;
-      planned.set(
-        bucketKey(bucket),
-        lossProgram(of, bucket, layout, { gradients, recompute: options.gradientCheckpointing }),
-      );
+      const choice = { gradients, recompute: options.gradientCheckpointing };
+      planned.set(bucketKey(bucket), await lossProgram(of, bucket, layout, choice));
       await setImmediate();
     }
     return planned;

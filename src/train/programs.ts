@@ -1,5 +1,6 @@
 // The Programs of a run: gradients of one batch, its loss alone, and what one update does to all trained tensors. Next to read: step.ts.
 
+import { setImmediate } from "node:timers/promises";
 import type { Arena, Device, ShapedOp } from "../engine/device.js";
 import { type Buffer, type Category, categories, type Op, type OpName, type Program } from "../engine/index.js";
 import { align, bufferBytes } from "../engine/program.js";
@@ -60,14 +61,14 @@ export function runLayout(trained: readonly TrainedTensor[]): RunLayout {
 
 /**
  * The loss of one batch, added to `totals`; with `gradients`, those of every trained tensor too, added to theirs.
- * Inputs ids, positions, labels [T] and ranges [T, 2] i32; output nll [T] f32.
+ * Inputs ids, positions, labels [T] and ranges [T, 2] i32; output nll [T] f32. Other work gets a turn between the stages.
  */
-export function lossProgram(
+export async function lossProgram(
   model: Model,
   bucket: Bucket,
   layout: Pick<RunLayout, "io"> & Partial<RunLayout>,
   { gradients, recompute = false }: { readonly gradients: boolean; readonly recompute?: boolean },
-): PlannedProgram {
+): Promise<PlannedProgram> {
   const trace = new Trace({ activations: model.dtype, training: gradients, recompute: () => recompute });
   const tokens = bucket.batch * bucket.seq;
   const input = (name: string, ...shape: number[]) => trace.input(name, "i32", shape);
@@ -78,9 +79,11 @@ export function lossProgram(
     ranges: input("ranges", tokens, 2),
   }); // [T, hidden]
   const { nll, totals } = headLoss(x, model.head(trace), input("labels", tokens));
+  await setImmediate();
   if (gradients) differentiate(trace, totals);
   trace.output("totals", totals);
   trace.output("nll", nll);
+  await setImmediate();
   return planProgram(trace, {
     name: `${gradients ? "accumulate" : "loss"} ${bucketKey(bucket)}`,
     device: model.device,

@@ -15,7 +15,7 @@ const kinds = "q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj";
 
 /** Log probabilities of a short greedy text: equal only where all scores are. */
 async function speak(model: Model): Promise<number[]> {
-  const generator = openGenerator(model, { tokens: 24 });
+  const generator = await openGenerator(model, { tokens: 24 });
   const logprobs: number[] = [];
   for await (const { logprob } of generator.generate([1, 5, 9], { maxNewTokens: 8 })) logprobs.push(logprob);
   await generator.dispose();

@@ -95,7 +95,7 @@ describe("generation", () => {
     const device = referenceDevice();
     const model = await tinyModel(device, { config: long });
     const before = device.allocated();
-    const plan = planGeneration(model, 64);
+    const plan = await planGeneration(model, 64);
     for await (const _ of generate(model, "ab", { maxNewTokens: 8 })) {
       const now = device.allocated();
       for (const category of ["cache", "activations", "workspace", "io"] as const) {
@@ -155,7 +155,7 @@ describe("generation", () => {
   });
 
   test("one generator makes one text at a time", async () => {
-    const generator = openGenerator(await tinyModel(referenceDevice(), { values: withoutEnd }));
+    const generator = await openGenerator(await tinyModel(referenceDevice(), { values: withoutEnd }));
     const first = generator.generate("a");
     await first.next();
     expect(await refusalOf(generator.text("b"))).toBe(

@@ -30,7 +30,7 @@ export interface ExamResult {
 export async function examine(model: Model, exercises: readonly Exercise[]): Promise<ExamResult> {
   const counts = new Map<string, { asked: number; right: number }>();
   const wrong: { exercise: Exercise; said: string }[] = [];
-  const generator = openGenerator(model, { tokens: 2 * MAX_TOKENS });
+  const generator = await openGenerator(model, { tokens: 2 * MAX_TOKENS });
   try {
     for (const exercise of exercises) {
       const count = counts.get(exercise.about) ?? { asked: 0, right: 0 };
