@@ -36,7 +36,54 @@ export function command(program, ...args) {
 }
 
 /**
- * Set everything up. Parts that do not need each other run side by side.
+ * Make the parts that are not current, those that do not need each other side by side.
+ *
+ * @param parts - As partsFor() has them.
+ * @param options.root - Sources and what the parts leave are relative to it.
+ * @param options.state - Part name to fingerprint; updated, and handed to `save`, after each part.
+ * @returns the names made and the names that failed; a part whose needs failed is in neither.
+ */
+export async function makeParts(parts, { root, state, save, force = false, say = console.error }) {
+  const running = new Map();
+  const made = [];
+  const failed = [];
+
+  async function bring(part) {
+    const needed = await Promise.all(part.needs.map((name) => running.get(name)));
+    if (needed.includes(false)) return false;
+    const print = fingerprint(root, part.sources, part.facts());
+    const absent = () => part.leaves.filter((file) => !existsSync(resolve(root, file)));
+    if (!force && absent().length === 0 && state[part.name] === print) return true;
+
+    const since = Date.now();
+    if (made.length + failed.length === 0) say("set-up (a first one takes some minutes, later ones only what changed)");
+    try {
+      await part.make({ command });
+      if (absent().length > 0) throw new CommandError(`${part.name} was made but left no ${absent().join(", ")}`);
+    } catch (error) {
+      failed.push(part.name);
+      delete state[part.name];
+      save(state);
+      say(`  ${part.name.padEnd(10)} FAILED after ${secondsSince(since)}\n`);
+      say(error instanceof CommandError ? error.message : error);
+      return false;
+    }
+    made.push(part.name);
+    state[part.name] = print;
+    save(state);
+    say(`  ${part.name.padEnd(10)} ${part.does}  ${secondsSince(since)}`);
+    return true;
+  }
+
+  for (const part of parts) running.set(part.name, bring(part));
+  await Promise.all(running.values());
+  return { made, failed };
+}
+
+const secondsSince = (since) => `${((Date.now() - since) / 1000).toFixed(1)} s`;
+
+/**
+ * Set everything up.
  *
  * @param options.browser - Also look for a browser for the tests, and install Debian's where that is allowed.
  * @param options.force - Make every part again.
@@ -45,48 +92,22 @@ export function command(program, ...args) {
  */
 export async function setUp({ browser = false, force = false, prefix } = {}) {
   const began = Date.now();
-  const seconds = (since) => `${((Date.now() - since) / 1000).toFixed(1)} s`;
   const lacking = missing();
   if (lacking.length > 0) {
     console.error(describeMissing(lacking));
     return false;
   }
-
   const state = readState(stateFile);
-  const running = new Map();
-  let made = 0;
-  let failed = false;
-
-  async function bring(part) {
-    const needed = await Promise.all(part.needs.map((name) => running.get(name)));
-    if (needed.includes(false)) return false;
-    const print = fingerprint(root, part.sources, part.facts());
-    const there = part.leaves.every((file) => existsSync(resolve(root, file)));
-    if (!force && there && state[part.name] === print) return true;
-
-    const since = Date.now();
-    if (made++ === 0) console.error("set-up (a first one takes some minutes, later ones only what changed)");
-    try {
-      await part.make({ command });
-      const absent = part.leaves.filter((file) => !existsSync(resolve(root, file)));
-      if (absent.length > 0) throw new CommandError(`${part.name} was made but left no ${absent.join(", ")}`);
-    } catch (error) {
-      failed = true;
-      console.error(`  ${part.name.padEnd(10)} FAILED after ${seconds(since)}\n`);
-      console.error(error instanceof CommandError ? error.message : error);
-      return false;
-    }
-    state[part.name] = print;
-    writeState(stateFile, state);
-    console.error(`  ${part.name.padEnd(10)} ${part.does}  ${seconds(since)}`);
-    return true;
+  const save = (current) => writeState(stateFile, current);
+  const { made, failed } = await makeParts(partsFor(prefix), { root, state, save, force });
+  if (failed.length > 0) {
+    console.error(`\nset-up is not complete: ${failed.join(", ")} failed`);
+    return false;
   }
-
-  for (const part of partsFor(prefix)) running.set(part.name, bring(part));
-  await Promise.all(running.values());
-  if (failed) return false;
   if (!(await systemPackages({ browser, state, command }))) return false;
-  writeState(stateFile, state);
-  console.error(made === 0 ? `set-up: nothing changed (${seconds(began)})` : `set-up took ${seconds(began)}`);
+  save(state);
+  console.error(
+    made.length === 0 ? `set-up: nothing changed (${secondsSince(began)})` : `set-up took ${secondsSince(began)}`,
+  );
   return true;
 }

@@ -77,7 +77,7 @@ describe.skipIf(!existsSync(python))(
       ]);
       expect(told[5]).toMatchObject({ name: "stdout", text: "shown\n" });
       const picture = Buffer.from("<svg aria-label='the loss'></svg>").toString("base64");
-    expect(readFileSync(told[6]?.html as string, "utf8")).toContain(`src="data:image/svg+xml;base64,${picture}"`);
+      expect(readFileSync(told[6]?.html as string, "utf8")).toContain(`src="data:image/svg+xml;base64,${picture}"`);
       const executed = JSON.parse(readFileSync(told[6]?.notebook as string, "utf8"));
       expect(executed.cells[1].outputs[0].data["application/vnd.tunebook.run.v1+json"].state.update).toBe(7);
       expect(code).toBe(0);
