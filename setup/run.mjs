@@ -47,6 +47,7 @@ export async function makeParts(parts, { root, state, save, force = false, say =
   const running = new Map();
   const made = [];
   const failed = [];
+  let begun = false;
 
   async function bring(part) {
     const needed = await Promise.all(part.needs.map((name) => running.get(name)));
@@ -56,7 +57,8 @@ export async function makeParts(parts, { root, state, save, force = false, say =
     if (!force && absent().length === 0 && state[part.name] === print) return true;
 
     const since = Date.now();
-    if (made.length + failed.length === 0) say("set-up (a first one takes some minutes, later ones only what changed)");
+    if (!begun) say("set-up (a first one takes some minutes, later ones only what changed)");
+    begun = true;
     try {
       await part.make({ command });
       if (absent().length > 0) throw new CommandError(`${part.name} was made but left no ${absent().join(", ")}`);
