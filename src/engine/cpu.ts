@@ -1,7 +1,15 @@
 // The cpu device: Programs run by the native library on threads of its own. Next to read: addon.ts, native/engine.h.
 
 import { availableParallelism, cpus, freemem, totalmem } from "node:os";
-import { type Addon, type ArenaHandle, type DeviceHandle, loadAddon, type NativeError, nativeCode, type ProgramHandle } from "./addon.js";
+import {
+  type Addon,
+  type ArenaHandle,
+  type DeviceHandle,
+  loadAddon,
+  type NativeError,
+  nativeCode,
+  type ProgramHandle,
+} from "./addon.js";
 import { physicalCores } from "./cores.js";
 import { type Arena, type Device, type DeviceInfo, EngineError, type Executable, type ShapedOp } from "./device.js";
 import type { DType } from "./dtype.js";

@@ -43,7 +43,10 @@ function linearWeight([t, n, k]: Size, dtype: DType): OneOp {
 function repeated(device: Device, one: OneOp, flop: number): { readonly program: Program; readonly times: number } {
   const program = programOf(device, one);
   const times = Math.max(1, Math.round(1e9 / flop));
-  return { program: { ...program, ops: Array.from({ length: times }, () => program.ops[0] as Program["ops"][0]) }, times };
+  return {
+    program: { ...program, ops: Array.from({ length: times }, () => program.ops[0] as Program["ops"][0]) },
+    times,
+  };
 }
 
 /** Seconds of wall clock and of processor for one op, each the best of `rounds`. */

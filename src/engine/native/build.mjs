@@ -44,7 +44,10 @@ function findCompiler() {
   for (const program of [process.env.CXX, "g++", "clang++"]) {
     if (!program) continue;
     try {
-      const version = execFileSync(program, ["-dumpversion"], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }).trim();
+      const version = execFileSync(program, ["-dumpversion"], {
+        encoding: "utf8",
+        stdio: ["ignore", "pipe", "ignore"],
+      }).trim();
       if (Number.parseInt(version, 10) >= 12) return { program, version };
       found.push(`${program} ${version}`);
     } catch (error) {
@@ -52,7 +55,9 @@ function findCompiler() {
     }
   }
   const command = install({ debian: "g++", fedora: "gcc-c++", mac: "xcode-select --install" });
-  throw new Missing(`no C++ compiler: g++ 12 or clang++ 12 or newer is needed, found ${found.join(", ") || "none"}\n  ${command}`);
+  throw new Missing(
+    `no C++ compiler: g++ 12 or clang++ 12 or newer is needed, found ${found.join(", ") || "none"}\n  ${command}`,
+  );
 }
 
 function findNodeHeaders() {
@@ -101,7 +106,12 @@ function run(program, parameters) {
 function objectsToMake(common) {
   const one = (source, suffix, flags) => ({
     source,
-    object: join(objects, `${relative(here, source).replaceAll("/", "-").replace(/\.cpp$/, "")}${suffix}.o`),
+    object: join(
+      objects,
+      `${relative(here, source)
+        .replaceAll("/", "-")
+        .replace(/\.cpp$/, "")}${suffix}.o`,
+    ),
     flags: [...common, ...flags],
   });
   return filesUnder(here, ".cpp").flatMap((source) => {
@@ -136,8 +146,24 @@ async function build() {
   const compiler = findCompiler();
   // g++ 12 takes the deliberately undefined operands inside its own intrinsics for mistakes: no warnings of that kind.
   const common = [
-    ...["-std=c++17", "-O3", "-fPIC", "-fno-exceptions", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden"],
-    ...["-Wall", "-Wextra", "-Wno-psabi", "-Wno-maybe-uninitialized", "-DNDEBUG", "-DNAPI_VERSION=8", "-DNODE_ADDON_API_DISABLE_CPP_EXCEPTIONS"],
+    ...[
+      "-std=c++17",
+      "-O3",
+      "-fPIC",
+      "-fno-exceptions",
+      "-fno-math-errno",
+      "-fno-trapping-math",
+      "-fvisibility=hidden",
+    ],
+    ...[
+      "-Wall",
+      "-Wextra",
+      "-Wno-psabi",
+      "-Wno-maybe-uninitialized",
+      "-DNDEBUG",
+      "-DNAPI_VERSION=8",
+      "-DNODE_ADDON_API_DISABLE_CPP_EXCEPTIONS",
+    ],
     ...["-isystem", findNodeHeaders(), "-isystem", findAddonApi()],
   ];
   const list = objectsToMake(common);
