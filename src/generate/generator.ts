@@ -165,8 +165,12 @@ export class TextGenerator {
       ),
       last: Int32Array.of(ids.length - 1),
     };
-    for (const [name, values] of Object.entries(inputs))
-      await io.write(planned.find(name).offset, new Uint8Array(values.buffer));
+    // All inputs in one write: five would take a third of the time of a small model's token.
+    const places = Object.entries(inputs).map(([name, values]) => ({ values, offset: planned.find(name).offset }));
+    const start = Math.min(...places.map(({ offset }) => offset));
+    const block = new Uint8Array(Math.max(...places.map(({ offset, values }) => offset + values.byteLength)) - start);
+    for (const { offset, values } of places) block.set(new Uint8Array(values.buffer), offset - start);
+    await io.write(start, block);
     await (await this.#executable(chunk)).run(neutralUniforms, signal ? { signal } : {});
     const { config, tokenizer } = this.model;
     const bytes = await io.read(planned.find("logits").offset, config.vocab * 4);

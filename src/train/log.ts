@@ -1,6 +1,7 @@
 // The events of one run: kept, written to events.jsonl line by line, and read by any number of readers, each from the first event.
 
 import { type FileHandle, open, readFile } from "node:fs/promises";
+import { replaceFile } from "../model/weights/index.js";
 import type { TrainEvent } from "./events.js";
 
 export class EventLog implements AsyncIterable<TrainEvent> {
@@ -29,9 +30,9 @@ export class EventLog implements AsyncIterable<TrainEvent> {
 
   /** Write all events so far to `path` and later ones as they come. */
   async openFile(path: string): Promise<void> {
-    const file = await open(path, "w");
-    await file.appendFile(this.#events.map(lineOf).join(""));
-    this.#file = file;
+    // The earlier events stay on disk until they are all written again.
+    await replaceFile(path, [new TextEncoder().encode(this.#events.map(lineOf).join(""))]);
+    this.#file = await open(path, "a");
   }
 
   add(event: TrainEvent): void {
