@@ -79,7 +79,7 @@ describe("names of the top level live in the shared scope", () => {
     const cells = notebook();
     expect(
       await cells.run(
-        `const p = async (x) => x; ${result("[await p(1) + await p(2), (await p([3]))[0], `${await p(4)}`]")}`,
+        `const p = async (x) => x; ${result("[await p(1) + await p(2), (await p([3]))[0], await p('4')]")}`,
       ),
     ).toEqual([3, 3, "4"]);
   });

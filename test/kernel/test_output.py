@@ -124,6 +124,21 @@ def test_a_thrown_string_is_an_error_too(notebook):
     assert (error["ename"], error["evalue"]) == ("Thrown", "'just text'")
 
 
+def test_causes_and_printed_stacks_name_places_in_cells_too(notebook):
+    ran = notebook.run("const inner = new TypeError('inner');\nthrow new Error('outer', { cause: inner })")
+    count = ran.reply["content"]["execution_count"]
+    text = "\n".join(ran.error["traceback"])
+    assert f"at Cell [{count}], 2:7" in text and f"at Cell [{count}], 1:15" in text and "[cause]: TypeError: inner" in text
+    printed = notebook.run("\nconsole.log(new Error('seen').stack)")
+    count = printed.reply["content"]["execution_count"]
+    assert printed.text() == f"Error: seen\n    at Cell [{count}], 2:13\n"
+
+
+def test_a_promise_as_result_is_shown_not_awaited(notebook):
+    assert notebook.run("new Promise(() => {})").result == "Promise { <pending> }"
+    assert notebook.run("[Promise.resolve({ a: 1 })]").result == "[ Promise { { a: 1 } } ]"
+
+
 def test_type_errors_stop_the_cell_and_name_the_place(notebook):
     ran = notebook.run("console.log('not printed');\nconst n: number = 'text';")
     error = ran.error

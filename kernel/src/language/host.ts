@@ -106,6 +106,11 @@ export class CellHost implements ts.LanguageServiceHost {
     });
   }
 
+  /** Asked for by the service for each file's package.json: without it, all of them are read again for every cell. */
+  getModuleResolutionCache(): ts.ModuleResolutionCache {
+    return this.#resolved;
+  }
+
   #createCache(): ts.ModuleResolutionCache {
     return ts.createModuleResolutionCache(this.folder, (name) => name, this.#options);
   }

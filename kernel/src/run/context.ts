@@ -56,28 +56,29 @@ export class CellContext {
   }
 }
 
-const storage = new AsyncLocalStorage<CellContext>();
-let newest: CellContext | undefined;
+/** By number: what is stored shows when a promise is printed (render.ts), and a number is easily left out. */
+const contexts: CellContext[] = [];
+const storage = new AsyncLocalStorage<number>();
 
 /** Run `work` as part of a cell; everything it starts stays part of it. */
 export function inCell<Result>(context: CellContext, work: () => Result): Result {
-  newest = context;
-  return storage.run(context, work);
+  return storage.run(contexts.push(context) - 1, work);
 }
 
 /** The cell that the running code belongs to, undefined outside. */
 export function currentCell(): CellContext | undefined {
-  return storage.getStore();
+  const number = storage.getStore();
+  return number === undefined ? undefined : contexts[number];
 }
 
 /** The cell that output belongs to: its own, or for code that belongs to none, the newest. */
 export function outputCell(): CellContext | undefined {
-  return storage.getStore() ?? newest;
+  return currentCell() ?? contexts.at(-1);
 }
 
 /** The cell a promise was made in. Node.js up to 22 keeps the store on the promise itself. */
 export function cellOfPromise(promise: Promise<unknown>): CellContext | undefined {
   const key = (storage as unknown as { kResourceStore?: symbol }).kResourceStore;
   const kept = key === undefined ? undefined : (promise as unknown as Record<symbol, unknown>)[key];
-  return kept instanceof CellContext ? kept : outputCell();
+  return typeof kept === "number" ? contexts[kept] : outputCell();
 }

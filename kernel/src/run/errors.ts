@@ -2,7 +2,7 @@
 
 import { inspect } from "node:util";
 import type { Complaint } from "../language/methods.js";
-import type { CellPlaces, Place } from "./places.js";
+import type { CellPlaces } from "./places.js";
 
 export interface ErrorContent extends Record<string, unknown> {
   readonly ename: string;
@@ -17,7 +17,8 @@ export function errorContent(error: unknown, places: CellPlaces): ErrorContent {
   const isError = error instanceof Error || Object.prototype.toString.call(error) === "[object Error]";
   const ename = isError ? String((error as Error).name) : "Thrown";
   const evalue = isError ? String((error as Error).message) : inspect(error);
-  const { text, place } = describe(error, places);
+  const place = isError ? places.placeOf(error as object) : undefined;
+  const text = describe(error);
   const stack = text.indexOf("\n    at ");
   const head = stack < 0 ? text : text.slice(0, stack);
   const rest = stack < 0 ? [] : [dim(text.slice(stack + 1))];
@@ -25,18 +26,9 @@ export function errorContent(error: unknown, places: CellPlaces): ErrorContent {
   return { ename, evalue, traceback: [isError ? red(head) : `${red(ename)}: ${head}`, ...frame, ...rest] };
 }
 
-/** The text of an error with places in cells instead of places in compiled code. */
-export function describe(error: unknown, places: CellPlaces): { text: string; place: Place | undefined } {
-  let place: Place | undefined;
-  const lines = inspect(error, { depth: 4 })
-    .split("\n")
-    .flatMap((line) => {
-      const mapped = places.mapLine(line);
-      if (mapped === undefined) return [];
-      place ??= mapped.place;
-      return [mapped.text];
-    });
-  return { text: lines.join("\n"), place };
+/** The text of an error, with its causes. */
+export function describe(error: unknown): string {
+  return inspect(error, { depth: 4 });
 }
 
 /** One entry for each complaint of the compiler. */

@@ -182,7 +182,7 @@ export class Executor {
         importModuleDynamically: vm.constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
       } as vm.ScriptOptions);
       await (script.runInThisContext() as CellFunction)(tunebook, scope);
-      return tunebook.result;
+      return { value: tunebook.result };
     };
     this.#launcher.launch(context, work, settle);
   }

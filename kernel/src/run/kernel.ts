@@ -16,6 +16,7 @@ import { History } from "./history.js";
 import { createHost, hostKey } from "./host.js";
 import { Modules } from "./modules.js";
 import { CellPlaces } from "./places.js";
+import { tidyPromises } from "./render.js";
 import { Shutdown } from "./shutdown.js";
 import { prepareUnwind } from "./unwind.js";
 import { silenceOwnWarnings } from "./warnings.js";
@@ -70,7 +71,9 @@ export function runKernel(connectionFile: string): void {
   Object.defineProperty(globalThis, hostKey, { value: createHost(comms, (dispose) => shutdown.onShutdown(dispose)) });
   installGlobals(questions);
   captureOutput();
-  captureFailures((error) => describe(error, places).text);
+  captureFailures(describe);
+  places.mapStackTraces();
+  tidyPromises();
   process.on("SIGTERM", () => shutdown.begin());
   shutdown.guardExit();
 

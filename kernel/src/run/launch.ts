@@ -10,6 +10,10 @@ export type Outcome =
   | { readonly kind: "error"; readonly error: unknown }
   | { readonly kind: "interrupted" };
 
+export interface Box {
+  readonly value: unknown;
+}
+
 const startKey = Symbol.for("tunebook.start");
 const globals = globalThis as unknown as Record<symbol, (() => void) | undefined>;
 
@@ -34,13 +38,13 @@ export class Launcher {
   }
 
   /**
-   * @param work - The code of the cell.
+   * @param work - The code of the cell. In a box, as the value may be a promise nobody wants to wait for.
    * @param settle - Called once the code has ended. Never called when it was terminated.
    */
-  launch(context: CellContext, work: () => Promise<unknown>, settle: (outcome: Outcome) => void): void {
+  launch(context: CellContext, work: () => Promise<Box>, settle: (outcome: Outcome) => void): void {
     this.#start = () =>
       inCell(context, () => {
-        let running: Promise<unknown> | undefined;
+        let running: Promise<Box> | undefined;
         globals[startKey] = () => {
           running = work();
         };
@@ -53,7 +57,7 @@ export class Launcher {
           return;
         }
         running?.then(
-          (value) => settle({ kind: "value", value }),
+          ({ value }) => settle({ kind: "value", value }),
           (error: unknown) => settle({ kind: "error", error }),
         );
       });

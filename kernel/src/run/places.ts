@@ -30,6 +30,7 @@ const kernelFolder = fileURLToPath(new URL("..", import.meta.url));
 export class CellPlaces {
   readonly #folder: string;
   readonly #cells = new Map<number, CellCode>();
+  readonly #placeOfError = new WeakMap<object, Place>();
 
   constructor(folder: string) {
     this.#folder = folder;
@@ -50,6 +51,25 @@ export class CellPlaces {
 
   labelOf(cell: number): string {
     return this.#cells.get(cell)?.label ?? "Cell";
+  }
+
+  /** Stack traces of this thread name places in cells from now on, whoever prints them. */
+  mapStackTraces(): void {
+    Error.prepareStackTrace = (error, sites) => {
+      const lines = sites.flatMap((site) => {
+        const mapped = this.mapLine(`    at ${site}`);
+        if (mapped?.place && !this.#placeOfError.has(error)) this.#placeOfError.set(error, mapped.place);
+        return mapped ? [mapped.text] : [];
+      });
+      return [String(error), ...lines].join("\n");
+    };
+  }
+
+  /** The innermost place of an error that lies in a cell. */
+  placeOf(error: object): Place | undefined {
+    // V8 prepares the trace when it is first read.
+    void (error as { stack?: unknown }).stack;
+    return this.#placeOfError.get(error);
   }
 
   /** A line of a stack trace for the reader, undefined for a frame of the kernel or of Node.js's inside. */
@@ -79,5 +99,5 @@ export class CellPlaces {
 }
 
 function isInternal(frame: string): boolean {
-  return frame.includes("node:internal") || frame.includes("node:vm") || frame.includes(kernelFolder);
+  return /node:(internal|vm|async_hooks)/.test(frame) || frame.includes(kernelFolder);
 }

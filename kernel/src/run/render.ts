@@ -31,6 +31,20 @@ export function textOf(value: unknown): string {
   return inspect(value, { depth: 4, maxArrayLength: 100, maxStringLength: 10_000, breakLength: 100 });
 }
 
+const bookkeeping = /,?\s*\[Symbol\((?:async_id_symbol|trigger_async_id_symbol|kResourceStore)\)\]: \d+/g;
+
+/** Node.js up to 22 keeps the context of a promise on the promise. It is nothing to show. */
+export function tidyPromises(): void {
+  Object.defineProperty(Promise.prototype, inspect.custom, {
+    configurable: true,
+    value(this: Promise<unknown>, depth: number, options: object) {
+      if (depth < 0) return "[Promise]";
+      const text = inspect(this, { ...options, depth, customInspect: false }).replace(bookkeeping, "");
+      return text.replace(/^Promise \{\n\s+(.*)\n\s*\}$/, "Promise { $1 }");
+    },
+  });
+}
+
 /** Bytes travel as base64. */
 export function encode(data: unknown): unknown {
   if (!(data instanceof Uint8Array)) return data;
