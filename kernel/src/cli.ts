@@ -14,7 +14,7 @@ program
 program
   .command("install")
   .description("write the kernelspec where Jupyter looks for it")
-  .option("--sys-prefix", "into the active Python environment (VIRTUAL_ENV or CONDA_PREFIX)")
+  .option("--sys-prefix", "into the active Python environment, else that of python3")
   .option("--user", "into the user's Jupyter folder (default)")
   .option("--prefix <dir>", "into DIR/share/jupyter")
   .action(async (options: { sysPrefix?: boolean; user?: boolean; prefix?: string }) => {

@@ -96,6 +96,22 @@ def test_the_cell_after_an_error_runs_at_once(notebook):
         assert notebook.run("'next'").result == "'next'"
 
 
+def test_nbclient_runs_the_cell_after_an_allowed_error(tmp_path):
+    import nbclient
+    import nbformat
+
+    cells = ["const d = 1; display('shown')", "throw new RangeError('allowed')", "console.log('after'); d + 1"]
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    nbclient.NotebookClient(
+        book, kernel_name="tunebook", allow_errors=True, timeout=60, resources={"metadata": {"path": str(tmp_path)}}
+    ).execute()
+    first, second, third = [cell.outputs for cell in book.cells]
+    assert [one.output_type for one in first] == ["display_data"]
+    assert (second[0].output_type, second[0].ename, second[0].evalue) == ("error", "RangeError", "allowed")
+    assert (third[0].text, third[1].data["text/plain"]) == ("after\n", "2")
+    assert book.metadata.language_info.file_extension == ".ts"
+
+
 def test_silent_prints_nothing_and_counts_nothing(notebook):
     before = notebook.run("0").reply["content"]["execution_count"]
     ran = notebook.run("console.log('x'); globalThis.process.env.SEEN = '1'; 5", silent=True)

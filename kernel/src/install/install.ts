@@ -1,12 +1,13 @@
 // Writes the kernelspec: the command that starts this kernel, with absolute paths, and its logo.
 
+import { spawnSync } from "node:child_process";
 import { copyFileSync, mkdirSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 export interface InstallOptions {
-  /** Into the active Python environment. */
+  /** Into the active Python environment, else that of the python3 on PATH. */
   readonly sysPrefix?: boolean;
   /** Into the user's Jupyter folder. This is the default. */
   readonly user?: boolean;
@@ -44,11 +45,17 @@ function jupyterFolder({ sysPrefix = false, user = false, prefix }: InstallOptio
   }
   if (prefix !== undefined) return join(prefix, "share", "jupyter");
   if (!sysPrefix) return userFolder();
-  const environment = process.env.VIRTUAL_ENV ?? process.env.CONDA_PREFIX;
+  const environment = process.env.VIRTUAL_ENV ?? process.env.CONDA_PREFIX ?? prefixOfPython();
   if (!environment) {
-    throw new Error("install --sys-prefix: no Python environment is active; activate one, or use --prefix DIR");
+    throw new Error("install --sys-prefix: found no active environment and no python3; use --prefix DIR");
   }
   return join(environment, "share", "jupyter");
+}
+
+/** The environment of the python3 on PATH, undefined without one. */
+function prefixOfPython(): string | undefined {
+  const { stdout, status } = spawnSync("python3", ["-c", "import sys; print(sys.prefix)"], { encoding: "utf8" });
+  return status === 0 ? stdout.trim() : undefined;
 }
 
 /** Where Jupyter keeps a user's data on each system. */
