@@ -1,6 +1,6 @@
 // The loss chart: plotly.js in its own lazily loaded chunk, redrawn in place, coloured by JupyterLab's theme.
 
-import { formatRate, type RunState } from "tunebook/widgets/browser";
+import { axisEnd, formatRate, type RunState } from "tunebook/widgets/browser";
 import { element, type Part } from "./dom.js";
 import type { Plotly } from "./plotly.js";
 
@@ -124,7 +124,7 @@ function figure(state: RunState, theme: Theme): { traces: object[]; layout: obje
       visible: validation.length > 0,
     },
   ];
-  const last = Math.max(1, state.update, state.status === "stopped" ? 0 : (state.plan?.updates ?? 0));
+  const last = axisEnd(state);
   const axis = { gridcolor: theme.grid, zeroline: false, linecolor: theme.text, automargin: true };
   const layout = {
     width: theme.width,

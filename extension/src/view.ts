@@ -56,8 +56,8 @@ function headerPart(): Part<RunModel> {
   const node = element(
     "div",
     { class: "tb-header" },
-    element("div", { class: "tb-line" }, title, status, notice),
-    element("div", { class: "tb-line" }, facts, where),
+    element("div", { class: "tb-line" }, title, status, notice, where),
+    element("div", { class: "tb-line tb-facts" }, facts),
     progress,
   );
   return {

@@ -1,4 +1,18 @@
-// Axes of a chart: round tick values, and the straight line from values to pixels.
+// Axes of a chart: where they end, round tick values, and the straight line from values to pixels.
+
+import { hasEnded, type RunState } from "./state.js";
+
+/**
+ * The update at which the chart's axis ends: the last one of a run that has ended; else the plan, halved while the curve would
+ * fill less than two fifths of it, so that a long run can be read from the start and the axis moves a few times only.
+ */
+export function axisEnd(state: RunState): number {
+  if (hasEnded(state.status)) return Math.max(1, state.update);
+  const planned = Math.max(1, state.plan?.updates ?? 0, state.update);
+  let end = planned;
+  while (end / 2 >= Math.max(20, 1.25 * state.update)) end /= 2;
+  return Math.ceil(end);
+}
 
 /** Round values (1, 2 or 5 times a power of ten) inside [low, high], about `count` of them. */
 export function ticks(low: number, high: number, count: number): number[] {

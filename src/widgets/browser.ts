@@ -2,6 +2,7 @@
 
 export { type Category, categories } from "../engine/program.js";
 export type { Answer, Controls, Finding, MemoryBytes, TrainEvent } from "../train/events.js";
+export { axisEnd } from "./axis.js";
 export * from "./format.js";
 export * from "./series.js";
 export * from "./state.js";

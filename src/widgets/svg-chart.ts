@@ -1,9 +1,9 @@
 // The loss over the updates: training as a line, validation as dots, live changes as marks. One part of svg.ts.
 
-import { extent, scale, ticks } from "./axis.js";
+import { axisEnd, extent, scale, ticks } from "./axis.js";
 import { formatRate, formatValue } from "./format.js";
 import { thin } from "./series.js";
-import { hasEnded, type RunState } from "./state.js";
+import type { RunState } from "./state.js";
 import { ink, label, MARGIN, type Part, round, WIDTH } from "./svg-part.js";
 
 export const trainColour = "#0969da";
@@ -23,7 +23,7 @@ export function drawLoss(state: RunState): Part {
   const series = thin(state.series, POINTS);
   const known = [...series.loss, ...state.validation.map((point) => point.loss)];
   const [low, high] = extent(known);
-  const last = Math.max(1, state.update, hasEnded(state.status) ? 0 : (state.plan?.updates ?? 0));
+  const last = axisEnd(state);
   const x = scale(0, last, LEFT, RIGHT);
   const y = scale(low, high, BOTTOM, TOP);
   const markup = [

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { TrainEvent } from "../../src/train/events.js";
-import { extent, ticks } from "../../src/widgets/axis.js";
+import { axisEnd, extent, ticks } from "../../src/widgets/axis.js";
 import { formatBytes, formatRate, formatSeconds } from "../../src/widgets/format.js";
 import { BUNDLE_BYTES, bundleOf, bundleWithPng, bytesOf } from "../../src/widgets/mime.js";
 import { rasterize } from "../../src/widgets/png.js";
@@ -207,6 +207,18 @@ describe("numbers for people", () => {
     expect(extent([null, 1, 3])).toEqual([0.9, 3.1]);
     expect(extent([])).toEqual([0, 1]);
   });
+});
+
+test("the axis of a long run grows with the curve in a few steps, and ends with the run", () => {
+  const ends = Array.from({ length: 1000 }, (_, i) =>
+    axisEnd(foldRuns(emptyRun(), [planned(1000), updated(i + 1, 1)])),
+  );
+  expect(ends[0]).toBe(32);
+  expect(ends.at(-1)).toBe(1000);
+  expect(new Set(ends).size).toBe(6);
+  expect(ends.every((end, i) => end >= i + 1)).toBe(true);
+  const stopped: TrainEvent = { kind: "stopped", update: 7, seconds: 1, reason: "asked" };
+  expect(axisEnd(foldRuns(emptyRun(), [planned(1000), stopped]))).toBe(7);
 });
 
 describe("tables", () => {
