@@ -1,11 +1,11 @@
 // Trains the tiny model in a process of its own, which resume.slow.test.ts kills. Prints the number of each update.
 
 import { attachLora } from "../../src/adapter/index.js";
-import { referenceDevice } from "../../src/engine/reference/index.js";
+import { type DeviceName, openDevice } from "../../src/engine/devices.js";
 import { train } from "../../src/train/index.js";
 import { tinyModel } from "../model/tiny.js";
 
-const [outputFolder] = process.argv.slice(2) as [string];
+const [outputFolder, deviceName] = process.argv.slice(2) as [string, DeviceName];
 const rows = ["abc", "bca", "cab", "dea", "fgh", "hij", "aa"].map((text) => ({
   kind: "instruction" as const,
   instruction: text,
@@ -13,7 +13,7 @@ const rows = ["abc", "bca", "cab", "dea", "fgh", "hij", "aa"].map((text) => ({
 }));
 
 async function main(): Promise<void> {
-  const model = await attachLora(await tinyModel(referenceDevice()), { rank: 2, dropout: 0.2 });
+  const model = await attachLora(await tinyModel(await openDevice(deviceName)), { rank: 2, dropout: 0.2 });
   const run = train(model, {
     data: rows,
     template: "none",

@@ -9,6 +9,7 @@ import { referenceDevice } from "../../src/engine/reference/index.js";
 import type { TrainedTensors } from "../../src/model/index.js";
 import { readEvents, type TrainEvent, type TrainOptions, train } from "../../src/train/index.js";
 import { expectClose } from "../close.js";
+import { onEveryDevice } from "../engine/contract/devices.js";
 import { backwards, eventsOf, refusalOf, temporaryFolder, tinyLora, tinyOptions, trainTiny } from "./tiny-run.js";
 
 async function valuesOf(trained: TrainedTensors | undefined): Promise<number[]> {
@@ -55,43 +56,6 @@ describe("a run", () => {
     expect(losses(again)).toEqual(losses(kept));
     const [less, more] = [again, kept].map((run) => eventsOf(run, "planned")[0]?.memory.activations as number);
     expect(less).toBeLessThan(more as number);
-  });
-
-  test("8 batches of 1 row give what 1 batch of 8 rows gives, within 1e-6", async () => {
-    const shapes: Partial<TrainOptions>[] = [
-      { batchSize: 8, gradientAccumulationSteps: 1 },
-      { batchSize: 1, gradientAccumulationSteps: 8 },
-    ];
-    const data = backwards.slice(0, 8);
-    const results = [];
-    for (const shape of shapes) {
-      const model = await tinyLora();
-      const run = await trainTiny(model, { ...shape, data, maxSteps: 5 });
-      const updates = eventsOf(run, "updated");
-      results.push({
-        losses: updates.map(({ loss }) => loss),
-        norms: updates.map(({ gradientNorm }) => gradientNorm),
-        tokens: updates.map(({ trainedTokens }) => trainedTokens),
-        values: await valuesOf(model.trained),
-      });
-    }
-    const [whole, parts] = results as [(typeof results)[0], (typeof results)[0]];
-    expect(parts.tokens).toEqual(whole.tokens);
-    expectClose(parts.losses, whole.losses, { absolute: 1e-6 });
-    expectClose(parts.norms, whole.norms, { relative: 1e-5 }); // a norm of about 1, summed in f32
-    expectClose(parts.values, whole.values, { absolute: 1e-6 });
-  });
-
-  test("the same seed gives the same bits, another seed others", async () => {
-    const [a, b, c] = await Promise.all(
-      [1, 1, 2].map(async (seed) => {
-        const model = await tinyLora({ dropout: 0.3 });
-        await trainTiny(model, { seed });
-        return valuesOf(model.trained);
-      }),
-    );
-    expect(b).toEqual(a);
-    expect(c).not.toEqual(a);
   });
 
   test("two readers, one of them late, get every event from the first", async () => {
@@ -161,6 +125,45 @@ describe("a run", () => {
     const { adapter } = await run.finished;
     const loaded = await loadAdapter(model.base, adapter as string);
     expect(await valuesOf(loaded.trained)).toEqual(await valuesOf(model.trained));
+  });
+});
+
+onEveryDevice((device) => {
+  test("8 batches of 1 row give what 1 batch of 8 rows gives, within 1e-6", async () => {
+    const shapes: Partial<TrainOptions>[] = [
+      { batchSize: 8, gradientAccumulationSteps: 1 },
+      { batchSize: 1, gradientAccumulationSteps: 8 },
+    ];
+    const data = backwards.slice(0, 8);
+    const results = [];
+    for (const shape of shapes) {
+      const model = await tinyLora({}, {}, device);
+      const run = await trainTiny(model, { ...shape, data, maxSteps: 5 });
+      const updates = eventsOf(run, "updated");
+      results.push({
+        losses: updates.map(({ loss }) => loss),
+        norms: updates.map(({ gradientNorm }) => gradientNorm),
+        tokens: updates.map(({ trainedTokens }) => trainedTokens),
+        values: await valuesOf(model.trained),
+      });
+    }
+    const [whole, parts] = results as [(typeof results)[0], (typeof results)[0]];
+    expect(parts.tokens).toEqual(whole.tokens);
+    expectClose(parts.losses, whole.losses, { absolute: 1e-6 });
+    expectClose(parts.norms, whole.norms, { relative: 1e-5 }); // a norm of about 1, summed in f32
+    expectClose(parts.values, whole.values, { absolute: 1e-6 });
+  });
+
+  test("the same seed gives the same bits, another seed others", async () => {
+    const [a, b, c] = await Promise.all(
+      [1, 1, 2].map(async (seed) => {
+        const model = await tinyLora({ dropout: 0.3 }, {}, device);
+        await trainTiny(model, { seed });
+        return valuesOf(model.trained);
+      }),
+    );
+    expect(b).toEqual(a);
+    expect(c).not.toEqual(a);
   });
 });
 
