@@ -1,4 +1,4 @@
-// Whole rows through a model without cache or training loop: logits, loss and gradients, to compare with what Python computed.
+// Whole rows through a model without cache, dropout or training loop: logits, loss and gradients, to compare with what Python computed.
 
 import { type Arena, type Category, IGNORED, neutralUniforms } from "../../src/engine/index.js";
 import { differentiate, gradientName, headLoss, layOut, linear, planProgram, Trace } from "../../src/graph/index.js";
@@ -24,7 +24,7 @@ export async function forward(model: Model, rows: readonly LabelledRow[]): Promi
   const { device, config, trained } = model;
   const [batch, seq] = [rows.length, Math.max(...rows.map(({ ids }) => ids.length))];
   const count = batch * seq;
-  const trace = new Trace({ activations: model.dtype, training: true });
+  const trace = new Trace({ activations: model.dtype });
   const input = (name: string, ...shape: number[]) => trace.input(name, "i32", shape);
   const hidden = model.hidden(trace, {
     batch,

@@ -1,4 +1,5 @@
-"""Makes lora_curve.json and lora_adapter.json: a LoRA run of 50 updates, and the logits of a fixed adapter, by transformers and PEFT.
+"""Makes lora_curve.json: a LoRA run of 50 updates; lora_adapter.json: logits with adapters from a formula; and adapter_by_peft/, one of
+those adapters as PEFT saves it. By transformers and PEFT.
 
     .venv-golden/bin/python test/golden/make_lora_curve.py       (versions and venv: requirements.txt)
 
@@ -10,8 +11,10 @@ are bf16, what trains and its moments f32.
 import json
 from pathlib import Path
 
+import numpy as np
 import torch
 from formula import named, permutation
+from peft import LoraConfig, get_peft_model
 from stories import attach, load_model, prompt_of, rows, tokenizer
 from transformers import get_scheduler
 
@@ -76,25 +79,31 @@ def run(dtype, kept, order):
     return losses, norms, counts
 
 
-def fixed_adapter():
-    """Logits after the first ids of a text, with every A and B from the formula (B a tenth of it)."""
+def fixed_adapter(rank, alpha, targets, folder=None):
+    """Logits after the first ids of a text, with every A and B from the formula (B a tenth of it), and the adapter saved in `folder`."""
     model = load_model(torch.float64)
-    tuned = attach(model, rank=4, alpha=8)
+    config = LoraConfig(r=rank, lora_alpha=alpha, target_modules=targets, lora_dropout=0.05, bias="none", task_type="CAUSAL_LM")
+    tuned = get_peft_model(model, config, autocast_adapter_dtype=False)
+    tuned.eval()
     with torch.no_grad():
         for name, parameter in tuned.named_parameters():
             if parameter.requires_grad:
                 plain = name.replace("base_model.model.", "").replace(".default", "")
-                factor = 0.1 if "lora_B" in plain else 1.0
-                parameter.copy_(torch.from_numpy(named(plain, tuple(parameter.shape))) * factor)
+                factor = np.float32(0.1 if "lora_B" in plain else 1.0)
+                parameter.copy_(torch.from_numpy(named(plain, tuple(parameter.shape)) * factor))
     ids = [1] + [3 + (37 * at + 11) % 500 for at in range(11)]
     with torch.no_grad():
         logits = tuned(torch.tensor([ids])).logits[0]
         with tuned.disable_adapter():
             base = tuned(torch.tensor([ids])).logits[0]
+    if folder:
+        tuned.float().peft_config["default"].base_model_name_or_path = "stories260k"
+        tuned.save_pretrained(folder)
+        (folder / "README.md").unlink()
     picked = [0, 5, 11]
     return {
-        "rank": 4,
-        "alpha": 8,
+        "rank": rank,
+        "alpha": alpha,
         "ids": ids,
         "positions": picked,
         "base": [[round(float(x), 6) for x in base[at]] for at in picked],
@@ -104,7 +113,11 @@ def fixed_adapter():
 
 if __name__ == "__main__":
     here = Path(__file__).parent
-    (here / "lora_adapter.json").write_text(json.dumps(fixed_adapter(), separators=(",", ":")) + "\n")
+    adapters = {
+        "formula": fixed_adapter(4, 8, "all-linear"),
+        "byPeft": fixed_adapter(2, 3, ["q_proj", "v_proj"], here / "adapter_by_peft"),
+    }
+    (here / "lora_adapter.json").write_text(json.dumps(adapters, separators=(",", ":")) + "\n")
     kept, read = choose()
     order = permutation(len(kept), SEED, 0)
     exact, norms, counts = run(torch.float64, kept, order)
