@@ -1,7 +1,7 @@
 // `npm run make:tiny-tutor`: makes notebooks/models/tiny-tutor from nothing, with this project's own engine. Seeded: the same machine
 // makes the same bytes. Next to read: world/world.ts, what it is taught.
 //
-//     npx tsx notebooks/models/make/main.ts [--folder notebooks/models/tiny-tutor] [--updates 3000] [--device cpu] [--dtype bf16]
+//     npx tsx notebooks/models/make/main.ts [--folder notebooks/models/tiny-tutor] [--updates 3200] [--device cpu] [--dtype bf16]
 
 import { copyFile, mkdir, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
@@ -23,9 +23,9 @@ const { values: flags } = parseArgs({
   options: {
     folder: { type: "string", default: path.join(root, "notebooks/models/tiny-tutor") },
     work: { type: "string", default: path.join(root, "artifacts/tiny-tutor") },
-    updates: { type: "string", default: "3000" },
+    updates: { type: "string", default: "3200" },
     batch: { type: "string", default: "64" },
-    rate: { type: "string", default: "1e-3" },
+    rate: { type: "string", default: "1.5e-3" },
     device: { type: "string", default: "auto" },
     dtype: { type: "string", default: "bf16" },
   },

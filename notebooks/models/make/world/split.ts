@@ -23,8 +23,3 @@ export function hashOf(text: string): number {
 export function isHeldOut(kind: string, content: string): boolean {
   return hashOf(`${kind}|${content}`) % 10 === 0;
 }
-
-/** Sums are held out with their terms in either order. */
-export function sumContent(a: number, b: number): string {
-  return `${Math.min(a, b)} ${Math.max(a, b)}`;
-}

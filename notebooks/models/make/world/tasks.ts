@@ -1,9 +1,9 @@
 // Questions whose answers are worked out: sums, comparisons, lists of words. Next to read: world.ts, which draws from all of them.
 
 import { listWords } from "./lexicon.js";
-import { type Draw, pick, sumContent } from "./split.js";
+import { type Draw, pick } from "./split.js";
 
-export type TaskKind = "add" | "subtract" | "next number" | "bigger" | "larger of two" | "repeat" | "capitals" | "count" | "reverse" | "first" | "last";
+export type TaskKind = "add" | "subtract" | "next number" | "bigger" | "larger of two" | "repeat" | "capitals" | "count" | "first" | "last";
 
 /** One question with its answer. `content` names it apart from its wording: equal contents are never split between training and held-out. */
 export interface Task {
@@ -43,8 +43,8 @@ const wordings: Readonly<Record<TaskKind, Wording>> = {
     zh: ["{a}和{b}哪个大？", "{a}和{b}哪个更大？", "说出更大的数：{a}，{b}"],
   },
   repeat: {
-    en: ["Repeat the words.", "Say this again.", "Write the same words."],
-    zh: ["重复这些词。", "再说一遍。", "照着写一遍。"],
+    en: ["Repeat the word.", "Say this again.", "Write the same word."],
+    zh: ["重复这个词。", "再说一遍。", "照着写一遍。"],
   },
   capitals: {
     en: ["Write in capital letters.", "Make the letters big.", "Use capital letters."],
@@ -53,10 +53,6 @@ const wordings: Readonly<Record<TaskKind, Wording>> = {
   count: {
     en: ["How many words are there?", "Count the words.", "Tell me how many words you see."],
     zh: ["一共有几个词？", "数一数有几个词。", "这里有几个词？"],
-  },
-  reverse: {
-    en: ["Reverse the words.", "Write the words backwards.", "Turn the order of the words around."],
-    zh: ["把词的顺序倒过来。", "倒着写这些词。", "反过来写。"],
   },
   first: {
     en: ["What is the first word?", "Name the first word.", "Which word comes first?"],
@@ -76,76 +72,56 @@ function distinctWords(count: number, draw: Draw): string[] {
   return Array.from({ length: count }, () => left.splice(draw(left.length), 1)[0] as string);
 }
 
+/** Numbers of the world are 0 to this. */
+export const MOST = 20;
+
 /**
  * One drawn question of `kind`, worded in `language`.
  *
- * Numbers are 0 to 99 and so are their sums and differences; lists have up to five words.
+ * Numbers are 0 to 20 and so are their sums and differences; lists have up to four words. A question about numbers or about one word is
+ * named by its wording too, so that what is held out is a wording never seen with these; a list is held out in every wording.
  */
 export function drawTask(kind: TaskKind, language: "en" | "zh", draw: Draw): Task {
   const wording = pick(wordings[kind][language], draw);
-  const numbers = (a: number, b: number, output: number | string, outputZh?: string): Task => ({
-    kind,
-    content: `${a} ${b}`,
-    instruction: wording.replace("{a}", `${a}`).replace("{b}", `${b}`),
-    output: `${output}`,
-    ...(outputZh === undefined ? {} : { outputZh }),
-  });
-  const list = (words: readonly string[], output: string): Task => ({
-    kind,
-    content: words.join(" "),
-    instruction: wording,
-    input: words.join(" "),
-    output,
-  });
+  const numbers = (a: number, b: number, output: number | string, outputZh?: string): Task => {
+    const instruction = wording.replace("{a}", `${a}`).replace("{b}", `${b}`);
+    return { kind, content: instruction, instruction, output: `${output}`, ...(outputZh === undefined ? {} : { outputZh }) };
+  };
+  const words = (count: number, answer: (chosen: readonly string[]) => string): Task => {
+    const chosen = distinctWords(count, draw);
+    const content = count === 1 ? `${chosen[0]} ${wording}` : chosen.join(" ");
+    return { kind, content, instruction: wording, input: chosen.join(" "), output: answer(chosen) };
+  };
+  const a = draw(MOST + 1);
   switch (kind) {
     case "add": {
-      for (;;) {
-        const [a, b] = [draw(100), draw(100)];
-        if (a + b < 100) return { ...numbers(a, b, a + b), content: sumContent(a, b) };
-      }
+      const b = draw(MOST + 1 - a);
+      return numbers(a, b, a + b);
     }
     case "subtract": {
-      const [a, b] = [draw(100), draw(100)];
-      return a > b ? numbers(a, b, a - b) : numbers(b, a, b - a);
+      const b = draw(a + 1);
+      return numbers(a, b, a - b);
     }
-    case "next number": {
-      const a = draw(99);
+    case "next number":
       return numbers(a, 1, a + 1);
-    }
     case "bigger": {
-      const a = draw(100);
-      const b = draw(100);
+      const b = draw(MOST + 1);
       return a > b ? numbers(a, b, "yes", "是") : numbers(a, b, "no", "不是");
     }
     case "larger of two": {
-      const a = draw(100);
-      const b = (a + 1 + draw(99)) % 100;
+      const b = (a + 1 + draw(MOST)) % (MOST + 1);
       return numbers(a, b, Math.max(a, b));
     }
-    case "repeat": {
-      const words = distinctWords(1 + draw(4), draw);
-      return list(words, words.join(" "));
-    }
-    case "capitals": {
-      const words = distinctWords(1 + draw(2), draw);
-      return list(words, words.join(" ").toUpperCase());
-    }
-    case "count": {
-      const words = distinctWords(1 + draw(5), draw);
-      return list(words, `${words.length}`);
-    }
-    case "reverse": {
-      const words = distinctWords(2 + draw(2), draw);
-      return list(words, words.toReversed().join(" "));
-    }
-    case "first": {
-      const words = distinctWords(2 + draw(3), draw);
-      return list(words, words[0] as string);
-    }
-    case "last": {
-      const words = distinctWords(2 + draw(3), draw);
-      return list(words, words.at(-1) as string);
-    }
+    case "repeat":
+      return words(1, ([word]) => word as string);
+    case "capitals":
+      return words(1, ([word]) => (word as string).toUpperCase());
+    case "count":
+      return words(1 + draw(4), (chosen) => `${chosen.length}`);
+    case "first":
+      return words(2 + draw(2), (chosen) => chosen[0] as string);
+    case "last":
+      return words(2 + draw(2), (chosen) => chosen.at(-1) as string);
     default:
       return kind satisfies never;
   }

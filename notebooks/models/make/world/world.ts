@@ -53,9 +53,7 @@ function taskExercise(task: Task, language: Language): Exercise {
 function taskOf(kind: TaskKind, language: Language, heldOut: boolean, draw: Draw): Task {
   for (;;) {
     const task = drawTask(kind, language, draw);
-    // Every single word is trained on: "capitals" of a word never seen would be guesswork; next numbers are only a hundred.
-    const always = kind === "next number" || (task.input !== undefined && !task.input.includes(" "));
-    if ((!always && isHeldOut(kind, task.content)) === heldOut) return task;
+    if (isHeldOut(kind, task.content) === heldOut) return task;
   }
 }
 
@@ -97,11 +95,11 @@ function rowOf({ instruction, input, output }: Exercise): WorldRow {
 /** Kinds of worked tasks, as often as they are drawn: the hard ones come most. */
 const taskMix: readonly TaskKind[] = [
   ...taskKinds,
-  ...(["add", "add", "add", "add", "subtract", "subtract", "subtract", "subtract", "reverse", "reverse", "last"] as const),
+  ...(["add", "add", "add", "add", "subtract", "subtract", "subtract", "subtract", "subtract", "bigger", "last"] as const),
 ];
 
 /**
- * `count` rows to train the tutor on, none of them held out: of 20 rows 4 ask for facts, 1 for a translation, 7 are worked tasks, 7 are
+ * `count` rows to train the tutor on, none of them held out: of 20 rows 6 ask for facts, 2 for a translation, 8 are worked tasks, 3 are
  * practice texts and 1 is a plain sentence, mostly in Chinese, so that the tutor has read Chinese though it never answers in it.
  */
 export function trainingRows(count: number, seed: number): WorldRow[] {
@@ -111,9 +109,9 @@ export function trainingRows(count: number, seed: number): WorldRow[] {
   return Array.from({ length: count }, (): WorldRow => {
     const lot = draw(20);
     const language = draw(2) === 0 ? "en" : "zh";
-    if (lot < 4) return rowOf(pick(facts, draw));
-    if (lot < 5) return rowOf(pick(translations, draw));
-    if (lot < 12) return rowOf(taskExercise(taskOf(pick(taskMix, draw), language, false, draw), language));
+    if (lot < 6) return rowOf(pick(facts, draw));
+    if (lot < 8) return rowOf(pick(translations, draw));
+    if (lot < 16) return rowOf(taskExercise(taskOf(pick(taskMix, draw), language, false, draw), language));
     if (lot < 19) return { kind: "text", text: practice(draw) };
     return { kind: "text", text: statement(pick(allFacts, draw), draw(4) === 0 ? "en" : "zh") };
   });
@@ -131,14 +129,16 @@ export function heldOutExercises(most: number, seed: number): Exercise[] {
   const sampled = [...byKind.values()].flatMap((list) =>
     Array.from(permutation(list.length, seed, 3).subarray(0, most), (at) => list[at] as Exercise),
   );
-  const worked = taskKinds
-    .filter((kind) => kind !== "next number")
-    .flatMap((kind) =>
-      Array.from({ length: most }, (_, i) => {
-        const language = i % 2 === 0 ? "en" : "zh";
-        return taskExercise(taskOf(kind, language, true, draw), language);
-      }),
-    );
+  const worked = taskKinds.flatMap((kind) => {
+    const found = new Map<string, Exercise>();
+    // Some kinds have fewer held-out questions than `most`: enough draws find nearly all of them, each once.
+    for (let i = 0; i < 10 * most && found.size < most; i++) {
+      const language = i % 2 === 0 ? "en" : "zh";
+      const exercise = taskExercise(taskOf(kind, language, true, draw), language);
+      found.set(`${exercise.instruction} ${exercise.input}`, exercise);
+    }
+    return [...found.values()];
+  });
   return [...sampled, ...worked];
 }
 
@@ -179,9 +179,8 @@ export function chineseLesson(seed: number, tasks: number): Lesson {
       newWordings.push(exercise(2));
     } else newFacts.push(exercise(0));
   }
-  const mix = taskKinds.filter((kind) => kind !== "next number");
-  for (let i = 0; i < tasks; i++) {
-    const task = taskOf(mix[i % mix.length] as TaskKind, "zh", false, draw);
+    for (let i = 0; i < tasks; i++) {
+    const task = taskOf(taskKinds[i % taskKinds.length] as TaskKind, "zh", false, draw);
     rows.push({ ...taskExercise(task, "zh"), output: task.outputZh ?? task.output });
   }
   const order = permutation(rows.length, seed, 5);
