@@ -51,7 +51,7 @@ export function writeNotebook(name: string, cells: readonly Cell[], kernel = "tu
   return name;
 }
 
-export function readNotebook(name: string): { cells: { outputs: { data?: Record<string, unknown> }[] }[] } {
+export function readNotebook(name: string): { cells: { outputs?: { data?: Record<string, unknown> }[] }[] } {
   return JSON.parse(readFileSync(join(work, name), "utf8"));
 }
 
@@ -104,4 +104,17 @@ export async function useTheme(page: Page, name: "JupyterLab Light" | "JupyterLa
 /** Picture of the first run output and what is around it, in artifacts/browser. */
 export async function keepPicture(page: Page, name: string): Promise<void> {
   await page.screenshot({ path: join(artifacts, `${name}.png`) });
+}
+
+/** Updates that the plot itself holds, read from plotly's own data. */
+export async function plotted(page: Page): Promise<number[]> {
+  return page.evaluate(() => {
+    const plot = document.querySelector(".tb-plot") as (HTMLElement & { data?: { x: number[] }[] }) | null;
+    return Array.from(plot?.data?.[0]?.x ?? []);
+  });
+}
+
+/** Every update from the first on. */
+export function isWhole(updates: readonly number[]): boolean {
+  return updates.every((update, i) => update === i + 1);
 }

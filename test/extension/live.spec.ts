@@ -4,7 +4,19 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, type Locator, type Page, test } from "@playwright/test";
-import { command, keepPicture, openNotebook, readNotebook, root, start, whenIdle, whenOpen, work } from "./lab.js";
+import {
+  command,
+  isWhole,
+  keepPicture,
+  openNotebook,
+  plotted,
+  readNotebook,
+  root,
+  start,
+  whenIdle,
+  whenOpen,
+  work,
+} from "./lab.js";
 
 const fixture = readFileSync(join(root, "test", "extension", "fixtures", "run.ipynb"), "utf8");
 
@@ -23,16 +35,6 @@ async function runAll(page: Page): Promise<Locator> {
   await expect(run.locator(".tb-status")).toHaveText("running", { timeout: 60_000 });
   return run;
 }
-
-/** Updates that the plot itself holds, read from plotly's own data. */
-async function plotted(page: Page): Promise<number[]> {
-  return page.evaluate(() => {
-    const plot = document.querySelector(".tb-plot") as (HTMLElement & { data?: { x: number[] }[] }) | null;
-    return Array.from(plot?.data?.[0]?.x ?? []);
-  });
-}
-
-const isWhole = (updates: number[]) => updates.every((update, i) => update === i + 1);
 
 /** The prompt of a code cell: [*] while it runs. */
 const prompt = (page: Page, cell: number) => page.locator(".jp-CodeCell").nth(cell).locator(".jp-InputPrompt").first();
@@ -84,7 +86,7 @@ test("a reload in mid-run shows the whole curve again, and the file ends with th
   await expect.poll(async () => (await plotted(page)).length).toBeGreaterThan(20);
   const before = (await plotted(page)).length;
   await expect // the extension has asked for the notebook to be saved
-    .poll(() => readNotebook("reload.ipynb").cells[1]!.outputs.length)
+    .poll(() => readNotebook("reload.ipynb").cells[1]!.outputs!.length)
     .toBe(1);
   await page.reload();
   await whenOpen(page);
@@ -103,7 +105,7 @@ test("a reload in mid-run shows the whole curve again, and the file ends with th
   await expect.poll(async () => (await plotted(page)).length).toBe(last);
   await page.waitForTimeout(5000); // the last picture is fetched three seconds after the end
   await command(page, "docmanager:save");
-  const data = readNotebook("reload.ipynb").cells[1]!.outputs[0]!.data!;
+  const data = readNotebook("reload.ipynb").cells[1]!.outputs![0]!.data!;
   expect([data["text/plain"]].flat().join("")).toContain(`was stopped at update ${last} of 3000: loss`);
   expect(data["application/vnd.tunebook.run.v1+json"]).toMatchObject({ state: { status: "stopped", update: last } });
   expect(Object.keys(data)).toContain("image/png");
@@ -112,7 +114,7 @@ test("a reload in mid-run shows the whole curve again, and the file ends with th
 test("a second tab sees the same run, and what one does shows in the other", async ({ page, context }) => {
   await openNotebook(page, notebook("tabs", 3000));
   await runAll(page);
-  await expect.poll(() => readNotebook("tabs.ipynb").cells[1]!.outputs.length).toBe(1);
+  await expect.poll(() => readNotebook("tabs.ipynb").cells[1]!.outputs!.length).toBe(1);
   const other = await context.newPage();
   await openNotebook(other, "tabs.ipynb");
   await other.locator(".tb-chart").scrollIntoViewIfNeeded();
