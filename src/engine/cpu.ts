@@ -123,7 +123,7 @@ class CpuDevice implements Device {
       const handles = own.map((arena) => arena?.handle);
       return new CpuExecutable(this, program, own, this.addon.compile(this.handle, serialize(program), handles));
     } catch (cause) {
-      throw wordError(where, cause);
+      throw wordError(program, cause);
     }
   }
 
@@ -226,7 +226,7 @@ class CpuExecutable implements Executable {
       signal?.throwIfAborted();
     } catch (cause) {
       if (signal?.aborted) throw signal.reason;
-      throw wordError(this.#where, cause);
+      throw wordError(this.program, cause);
     } finally {
       signal?.removeEventListener("abort", abort);
     }
@@ -238,8 +238,9 @@ class CpuExecutable implements Executable {
 }
 
 /** A native error in words that say which program and which op: `program "step": op 3 embedding: ids[1] is 99, expected 0 to 63`. */
-function wordError(where: string, cause: unknown): unknown {
+function wordError(program: Program, cause: unknown): unknown {
   const { code, op, message } = cause as NativeError;
   if (!Object.values<number>(nativeCode).includes(code)) return cause;
-  return new EngineError(`${where}: ${op >= 0 ? `op ${op} ` : ""}${message}`, { cause });
+  const at = program.ops[op];
+  return new EngineError(`program ${JSON.stringify(program.name)}: ${at ? `op ${op} ${at.op}: ` : ""}${message}`, { cause });
 }
