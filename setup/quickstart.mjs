@@ -68,7 +68,7 @@ const code = await closed;
 
 for (const { state, peakBytes } of runs.values()) {
   console.log(`\nrun ${state.runId} ${state.status}${state.reason ? `: ${state.reason}` : ""}`);
-  console.log(runSummary(state, peakBytes, process.stdout.columns ?? 100));
+  console.log(runSummary(state, peakBytes, process.stdout.columns || 100));
 }
 if (failed) console.error(`\n${basename(notebook)}: cell ${failed.number} failed\n\n${failed.traceback}`);
 if (written)

@@ -48,6 +48,6 @@ async function watch(run: Run): Promise<void> {
   const state = run.events.reduce(foldRun, emptyRun(run.id));
   const held = run.events.map((event) => (event.kind === "updated" ? totalBytes(event.memory) : 0));
   const { adapter } = await run.finished;
-  process.stderr.write(`${runSummary(state, Math.max(0, ...held), process.stderr.columns ?? 100)}\n`);
+  process.stderr.write(`${runSummary(state, Math.max(0, ...held), process.stderr.columns || 100)}\n`);
   if (adapter !== undefined) console.log(adapter);
 }
