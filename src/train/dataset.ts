@@ -88,8 +88,8 @@ function teaches({ trained }: Encoded): boolean {
 /** Milliseconds of hashing after which other work gets a turn. */
 const SLICE_MS = 8;
 
-/** Something of each row, in turns. */
-async function* inTurns<T>(rows: readonly Encoded[], of: (row: Encoded) => T): AsyncGenerator<T> {
+/** Something of each row, giving other work a turn every few milliseconds. */
+export async function* inTurns<T>(rows: readonly Encoded[], of: (row: Encoded) => T): AsyncGenerator<T> {
   let since = performance.now();
   for (const row of rows) {
     yield of(row);

@@ -15,6 +15,8 @@ export class Feed {
   readonly updatesPerEpoch: number;
   readonly updates: number;
   readonly buckets: RunBuckets;
+  /** The first batch of the run. */
+  readonly first: Batch;
 
   constructor(
     readonly data: Dataset,
@@ -25,10 +27,11 @@ export class Feed {
     const perEpoch = Math.ceil(data.train.kept.length / batchSize);
     this.updatesPerEpoch = Math.ceil(perEpoch / gradientAccumulationSteps);
     this.updates = maxSteps ?? Math.max(1, Math.ceil(epochs * this.updatesPerEpoch));
+    this.first = this.#first();
     this.buckets = {
       train: this.#buckets(data.train.kept),
       validation: this.#buckets(data.validation?.kept ?? []),
-      first: this.first(),
+      first: this.first,
     };
   }
 
@@ -54,8 +57,7 @@ export class Feed {
     }
   }
 
-  /** The first batch of the run. */
-  first(): Batch {
+  #first(): Batch {
     for (const batch of this.#batches(this.data.train.kept, 0)) return batch;
     throw new RangeError("train: there is no batch to start with");
   }

@@ -1,20 +1,19 @@
 // The health certificate: what a run found out about its data, its schedule and its gradients before the first update.
 
 import type { Tokenizer } from "../tokens/index.js";
-import type { Dataset, EncodedRows } from "./dataset.js";
+import { type Dataset, type EncodedRows, inTurns } from "./dataset.js";
 import type { Finding } from "./events.js";
 import type { ResolvedOptions } from "./options.js";
 
 const finding = (check: string, verdict: Finding["verdict"], message: string): Finding => ({ check, verdict, message });
 
 /** What can be said of the data. */
-export function checkData({ train, validation }: Dataset, tokenizer: Tokenizer, options: ResolvedOptions): Finding[] {
-  const findings = [
-    checkRows(train, options),
-    checkTokens(train),
-    checkEnd(train, tokenizer),
-    showSample(train, tokenizer),
-  ];
+export async function checkData(
+  { train, validation }: Dataset,
+  tokenizer: Tokenizer,
+  options: ResolvedOptions,
+): Promise<Finding[]> {
+  const findings = [checkRows(train, options), ...(await checkTokens(train, tokenizer)), showSample(train, tokenizer)];
   if (validation) {
     const [held, taught] = [validation.kept.length, train.kept.length];
     findings.push(
@@ -36,33 +35,33 @@ function checkRows({ kept, count, dropped, cut }: EncodedRows, { maxTokens }: Re
   return finding("rows", dropped.length + cut > 0 ? "warning" : "good", parts.join("; "));
 }
 
-function checkTokens({ kept }: EncodedRows): Finding {
-  let [tokens, trained, longest] = [0, 0, 0];
-  for (const row of kept) {
-    tokens += row.ids.length;
-    longest = Math.max(longest, row.ids.length);
-    for (const is of row.trained) if (is) trained += 1;
+/** How much of the data teaches, and whether it teaches to end an answer. */
+async function checkTokens({ kept }: EncodedRows, { eos }: Tokenizer): Promise<Finding[]> {
+  let [tokens, trained, longest, ends] = [0, 0, 0, 0];
+  const counted = inTurns(kept, (row) => row.trained.reduce((count, is) => count + (is ? 1 : 0), 0));
+  for await (const count of counted) trained += count;
+  for (const { ids, trained: marks } of kept) {
+    tokens += ids.length;
+    longest = Math.max(longest, ids.length);
+    if (eos !== undefined && ids.at(-1) === eos && marks.at(-1) === true) ends += 1;
   }
   const share = `${((100 * trained) / tokens).toFixed(1)} %`;
   const mean = (tokens / kept.length).toFixed(0);
-  return finding(
-    "trained tokens",
-    "good",
-    `${trained} of ${tokens} tokens are trained (${share}); rows have ${mean} tokens on average, at most ${longest}`,
-  );
-}
-
-function checkEnd({ kept }: EncodedRows, { eos }: Tokenizer): Finding {
-  const ends = kept.filter(
-    ({ ids, trained }) => eos !== undefined && ids.at(-1) === eos && trained.at(-1) === true,
-  ).length;
-  if (eos === undefined)
-    return finding("end mark", "warning", "the tokenizer has no end mark, so answers will not know where to stop");
-  return finding(
-    "end mark",
-    ends > 0 ? "good" : "warning",
-    `${ends} of ${kept.length} rows train the end mark${ends > 0 ? "" : ": answers will not know where to stop"}`,
-  );
+  const lost = "answers will not know where to stop";
+  return [
+    finding(
+      "trained tokens",
+      "good",
+      `${trained} of ${tokens} tokens are trained (${share}); rows have ${mean} tokens on average, at most ${longest}`,
+    ),
+    eos === undefined
+      ? finding("end mark", "warning", `the tokenizer has no end mark, so ${lost}`)
+      : finding(
+          "end mark",
+          ends > 0 ? "good" : "warning",
+          `${ends} of ${kept.length} rows train the end mark${ends > 0 ? "" : `: ${lost}`}`,
+        ),
+  ];
 }
 
 /** The first row as text, trained parts between ⟦ and ⟧. */

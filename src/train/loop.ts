@@ -179,10 +179,10 @@ export class Loop {
   async #check(stepper: Stepper, feed: Feed, data: Dataset, checkpoint: Checkpoint | undefined): Promise<true> {
     const { options, control, model } = this;
     const findings: Finding[] = [
-      ...checkData(data, model.tokenizer, options),
+      ...(await checkData(data, model.tokenizer, options)),
       checkWarmup(warmupUpdates(options, feed.updates), feed.updates),
     ];
-    const first = feed.first();
+    const { first } = feed;
     const tuned = await stepper.loss([first], "tuned", control.signal);
     if (!Number.isFinite(tuned.sum)) await this.#fail(stepper, [first], { loss: tuned.sum, gradientNorm: 0 });
     if (!checkpoint) {
