@@ -3,6 +3,7 @@
 import time
 
 import pytest
+from conftest import within
 
 LONG = {
     "await": "console.log('started'); await new Promise((done) => setTimeout(done, 60_000))",
@@ -24,8 +25,8 @@ def test_stop_ends_the_cell_and_keeps_the_state(notebook, kind):
     time.sleep(0.3)
     started = time.perf_counter()
     notebook.manager.interrupt_kernel()
-    ran = notebook.finish(msg_id, timeout=10)
-    assert time.perf_counter() - started < 3
+    ran = notebook.finish(msg_id)
+    assert time.perf_counter() - started < within(3)
     assert ran.error["ename"] == "Interrupted"
     assert ran.status == "error"
     before = notebook.run("ticks").result
@@ -46,7 +47,7 @@ def test_the_signal_of_the_cell_is_raised_so_work_can_end_itself(notebook):
     started = time.perf_counter()
     notebook.manager.interrupt_kernel()
     ran = notebook.finish(msg_id)
-    assert time.perf_counter() - started < 0.25  # well before the kernel would give the cell up
+    assert time.perf_counter() - started < within(0.25)  # well before the kernel would give the cell up
     assert "aborted: Interrupted" in ran.text()
     assert ran.error["ename"] == "Interrupted"
 
@@ -89,12 +90,12 @@ def test_the_heartbeat_beats_during_a_sync_loop(notebook):
     for _ in range(20):
         started = time.perf_counter()
         socket.send(b"beat")
-        assert socket.poll(2000)
+        assert socket.poll(20_000)
         assert socket.recv() == b"beat"
         worst = max(worst, time.perf_counter() - started)
         time.sleep(0.1)
     socket.close()
-    assert worst < 0.1
+    assert worst < within(0.1)
     # Completion and info are answered in the same loop.
     assert "process" in notebook.ask("complete_request", {"code": "proces", "cursor_pos": 6})["matches"]
     assert notebook.control("kernel_info_request")["content"]["status"] == "ok"

@@ -5,6 +5,7 @@ import pathlib
 import time
 
 import pytest
+from conftest import within
 
 
 def test_node_types_are_known_in_an_empty_folder(notebook):
@@ -145,6 +146,6 @@ def test_simple_cells_stay_fast_after_many_cells(fresh):
         one.run(f"const c{at} = {at}; function g{at}() {{ return c{at} + {at and f'g{at - 1}()'} }}", silent=True)
     timed = sorted(one.run("c39 + 1").seconds for _ in range(9))
     assert one.run("g39()").result == str(sum(range(40)))
-    assert timed[4] < 0.25
-    assert one.ready_seconds < 2
+    assert timed[4] < within(0.25)
+    assert one.ready_seconds < within(2)
     print(f"ready {one.ready_seconds:.2f} s, simple cell {timed[4] * 1000:.0f} ms")

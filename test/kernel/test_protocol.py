@@ -4,6 +4,7 @@ import os
 import time
 
 import pytest
+from conftest import within
 
 ECHO = """
 const host = (globalThis as any)[Symbol.for("tunebook.host")];
@@ -175,7 +176,7 @@ def test_is_complete(notebook, code, status, indent):
 def test_input_asks_the_person_and_waits(notebook):
     msg_id = notebook.send("const name = await input('Name? '); const word = await input('Word? ', { password: true }); name + word")
     for prompt, password, value in [("Name? ", False, "Ada"), ("Word? ", True, "!")]:
-        request = notebook.client.get_stdin_msg(timeout=10)
+        request = notebook.client.get_stdin_msg(timeout=60)
         assert request["content"] == {"prompt": prompt, "password": password}
         notebook.client.input(value)
     assert notebook.finish(msg_id).result == "'Ada!'"
@@ -217,8 +218,8 @@ def test_shutdown_exits_whatever_is_alive(fresh, alive):
     started = time.perf_counter()
     assert one.control("shutdown_request", {"restart": False})["content"] == {"status": "ok", "restart": False}
     process = one.manager.provisioner.process
-    assert process.wait(timeout=2) == 0
-    assert time.perf_counter() - started < 2
+    assert process.wait(timeout=within(2)) == 0
+    assert time.perf_counter() - started < within(2)
 
 
 def test_shutdown_runs_disposers_and_gives_up_slow_ones(fresh, tmp_path):
@@ -232,8 +233,8 @@ def test_shutdown_runs_disposers_and_gives_up_slow_ones(fresh, tmp_path):
     assert one.run(code).status == "ok"
     started = time.perf_counter()
     one.control("shutdown_request", {"restart": True})
-    assert one.manager.provisioner.process.wait(timeout=3) == 0
-    assert 0.9 < time.perf_counter() - started < 2
+    assert one.manager.provisioner.process.wait(timeout=within(3)) == 0
+    assert 0.9 < time.perf_counter() - started < within(2)
     assert (tmp_path / "done").read_text() == "disposed"
 
 
@@ -242,7 +243,7 @@ def test_shutdown_ends_a_sync_loop(fresh):
     one.running("console.log('started'); await new Promise((d) => setTimeout(d, 100)); while (true);")
     time.sleep(0.3)
     one.control("shutdown_request", {"restart": False})
-    one.manager.provisioner.process.wait(timeout=4)
+    one.manager.provisioner.process.wait(timeout=within(4))
 
 
 def test_restart_gives_a_clean_kernel(fresh):
@@ -250,8 +251,8 @@ def test_restart_gives_a_clean_kernel(fresh):
     one.run("let here = 1")
     started = time.perf_counter()
     one.manager.restart_kernel()
-    one.client.wait_for_ready(timeout=20)
-    assert time.perf_counter() - started < 4
+    one.client.wait_for_ready(timeout=60)
+    assert time.perf_counter() - started < within(4)
     assert one.run("here").error["ename"] == "TypeScriptError"
 
 
@@ -259,7 +260,7 @@ def test_process_exit_in_a_cell_ends_the_kernel(fresh):
     one = fresh()
     one.run("'compiler ready'")
     one.send("process.exit(3)")
-    assert one.manager.provisioner.process.wait(timeout=8) == 3
+    assert one.manager.provisioner.process.wait(timeout=within(8)) == 3
 
 
 def test_history_survives_in_a_file(fresh, tmp_path):

@@ -21,6 +21,7 @@ const language = createCaller<LanguageMethods>(languagePort);
 const versions = readVersions();
 const meter = new UsageMeter();
 const watchdog = new Watchdog({ asked, ping: (id) => toMain({ kind: "ping", id }) });
+let lastResort: NodeJS.Timeout | undefined;
 const outboxes = new Map<Channel, Outbox>();
 let shutdown:
   | { readonly channel: Channel; readonly message: Message | undefined; readonly restart: boolean }
@@ -71,6 +72,7 @@ function handle(message: ToWire): void {
       setTimeout(() => toMain({ kind: "fenced", id: message.id }), 10);
       return;
     case "disposed":
+      killLater();
       run(finish(), "shutdown");
       return;
     default:
@@ -124,8 +126,13 @@ function beginShutdown(request: NonNullable<typeof shutdown>): void {
   toMain({ kind: "interrupt" });
   toMain({ kind: "shutdown", restart: request.restart });
   run(watchdog.ensureResponsive(), "shutdown");
-  // A native call that never returns cannot be terminated; the process has to go all the same.
-  setTimeout(() => process.kill(process.pid, "SIGKILL"), 4000);
+  killLater();
+}
+
+/** A native call that never returns cannot be terminated; the process has to go all the same. */
+function killLater(): void {
+  clearTimeout(lastResort);
+  lastResort = setTimeout(() => process.kill(process.pid, "SIGKILL"), 4000);
 }
 
 async function finish(): Promise<void> {
