@@ -1,6 +1,6 @@
 // What is set up, in order: what each part is made from, what it leaves, and how it is made. Run by run.mjs.
 
-import { chmodSync, existsSync, rmSync } from "node:fs";
+import { chmodSync, existsSync, rmSync, symlinkSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { filesUnder } from "./fingerprint.mjs";
@@ -53,11 +53,15 @@ export const partsFor = (prefix = ".venv") => [
     sources: ["package-lock.json", ".npmrc"],
     facts: () => [process.versions.modules, process.platform, process.arch],
     leaves: ["node_modules/.package-lock.json", tsc],
-    make: ({ command }) => {
+    make: async ({ command }) => {
       const npm = process.env.npm_execpath?.endsWith("npm-cli.js")
         ? [process.execPath, process.env.npm_execpath]
         : ["npm"];
-      return command(...npm, "ci", "--no-audit", "--no-fund", "--prefer-offline");
+      await command(...npm, "ci", "--no-audit", "--no-fund", "--prefer-offline");
+      // tslab brings a fork of TypeScript 5.0, whose tsc npm would link in place of ours.
+      const link = join(root, "node_modules", ".bin", "tsc");
+      rmSync(link, { force: true });
+      symlinkSync(join("..", "typescript", "bin", "tsc"), link);
     },
   },
   ...(prefix === ".venv" ? [python] : []),
