@@ -20,14 +20,18 @@ test("the HTML of a saved notebook shows the picture, and what a model wrote is 
   execFileSync(join(root, ".venv", "bin", "jupyter"), nbconvert, { stdio: "pipe" });
   await page.route(/^https?:/, (route) => route.abort()); // what it shows, it shows without a network
   await page.goto(pathToFileURL(join(folder, "export.html")).href);
-  const picture = page.locator("svg[role=img]");
-  await expect(picture).toHaveAttribute(
-    "aria-label",
-    /^Run 2026-11-zh finished: loss 2\.738 -> 0\.424 over 120 updates/,
-  );
-  const box = (await picture.boundingBox())!;
-  expect([box.width, box.height > 500]).toEqual([760, true]);
-  await expect(picture.locator("text").filter({ hasText: "<img src=x" })).toBeVisible();
+  // nbconvert prefers the SVG and embeds it as an image, in which nothing can run
+  const picture = page.locator("img[src^='data:image/svg+xml']");
+  await expect(picture).toBeVisible();
+  const shown = await picture.evaluate((node) => {
+    const image = node as HTMLImageElement;
+    return { width: image.naturalWidth, height: image.naturalHeight, source: image.src };
+  });
+  expect(shown.width).toBe(760); // 0 for an image that a browser cannot read
+  expect(shown.height).toBeGreaterThan(500);
+  const svg = Buffer.from(shown.source.split(",")[1]!, "base64").toString("utf8");
+  expect(svg).toContain('aria-label="Run 2026-11-zh finished: loss 2.738 -&gt; 0.424 over 120 updates');
+  expect(svg).toContain("天空 &lt;img src=x");
   expect(await page.evaluate(() => (globalThis as { hacked?: number }).hacked)).toBeUndefined();
   await keepPicture(page, "exported");
 });

@@ -9,7 +9,8 @@ export const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 export const artifacts = join(root, "artifacts", "browser");
 /** The folder JupyterLab serves; below the checkout, so that cells find the package `tunebook`. */
 export const work = join(artifacts, "work");
-export const port = Number(process.env["TUNEBOOK_LAB_PORT"] ?? 18_973);
+/** Its own for each run of the tests; workers inherit the choice of the process that starts the server. */
+export const port = Number((process.env["TUNEBOOK_LAB_PORT"] ??= String(20_000 + (process.pid % 20_000))));
 export const token = "browser-tests";
 
 /** What `--expose-app-in-browser` leaves in the page. */
