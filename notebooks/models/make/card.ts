@@ -20,7 +20,7 @@ export function cardOf({ result, seconds, parameters, updates, batchSize, rows, 
   return `# tiny-tutor
 
 A Llama of ${(parameters / 1e6).toFixed(2)} million parameters that knows one little world: the colours of things, what animals say and eat, an invented
-map, opposites, days and months, four families, sums up to 99 and a few tasks on lists of words. It reads questions in English and in
+map, opposites, days and months, four families, sums up to twenty and a few tasks on lists of words. It reads questions in English and in
 Chinese and **answers in English**. Notebook 01 teaches it to answer in Chinese.
 
 It is made from nothing by \`npm run make:tiny-tutor\`, with this project's engine, on rows that \`notebooks/models/make/world\` writes. No
@@ -33,7 +33,7 @@ single Chinese characters, and bytes for everything else.
 
 ## What was measured
 
-Held-out questions: known facts in wordings that were not trained, sums and lists that were not trained. Exactly right:
+Held-out questions: facts, sums and words in wordings they were never trained in, and lists that were never trained. Exactly right:
 **${percent(result.right, result.asked)}** of ${result.asked}.
 
 | kind | asked | right | |
