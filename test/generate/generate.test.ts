@@ -1,5 +1,7 @@
 // Text from the KV cache: equal to the forward without one, cut where it should be, and freed.
 
+import { existsSync, readFileSync } from "node:fs";
+import path from "node:path";
 import { describe, expect, test } from "vitest";
 import type { Device } from "../../src/engine/index.js";
 import { neutralUniforms } from "../../src/engine/index.js";
@@ -7,13 +9,15 @@ import { referenceDevice } from "../../src/engine/reference/index.js";
 import { answer, compare, generate, generateText, openGenerator, planGeneration } from "../../src/generate/index.js";
 import { StopText } from "../../src/generate/stop.js";
 import { linear, planProgram, Trace } from "../../src/graph/index.js";
-import type { Model, TensorSpec } from "../../src/model/index.js";
+import { loadModel, type Model, type TensorSpec } from "../../src/model/index.js";
 import { train } from "../../src/training.js";
 import { expectClose } from "../close.js";
 import { onEveryDevice } from "../engine/contract/devices.js";
 import { seededValues, tinyModel } from "../model/tiny.js";
 import { eventsOf, refusalOf, tinyLora, tinyOptions } from "../train/tiny-run.js";
 
+const shared = process.env["TUNEBOOK_SHARED"] ?? path.resolve(import.meta.dirname, "../../../shared");
+const stories = path.join(shared, "assets", "models", "stories260k");
 const long = { contextTokens: 128 };
 
 /** Log probability of each token of a text but the first, from one forward over all of it, without a cache. */
@@ -68,6 +72,20 @@ onEveryDevice((device, name) => {
         const expected = await logprobsOf(device, model, [...prompt, ...tokens.map(({ id }) => id)]);
         const found = tokens.map(({ logprob }) => logprob);
         expectClose(found, expected.slice(count - 1), { absolute: 1e-4 }, name); // f32, sums in another order
+        model.dispose();
+      },
+    );
+
+    test.skipIf(!existsSync(stories))(
+      "stories260k says what llama2.c publishes, 200 tokens (needs ../shared)",
+      { timeout: 120_000 },
+      async () => {
+        const model = await loadModel(stories, { device, dtype: "f32" });
+        const expected = JSON.parse(readFileSync(path.join(stories, "expected_greedy_ids.json"), "utf8")) as number[];
+        const ids: number[] = [];
+        for await (const { id } of generate(model, [1], { maxNewTokens: 200 })) ids.push(id);
+        expect(expected.length).toBe(200);
+        expect(ids).toEqual(expected);
         model.dispose();
       },
     );
