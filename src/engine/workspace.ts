@@ -9,6 +9,7 @@ import { align } from "./program.js";
 const TILE_ROWS = 12;
 const TILE_COLS = 32;
 const BLOCK_ROWS = 43 * TILE_ROWS;
+const PATCH_COLS = 4 * TILE_COLS;
 const PANEL_BYTES = 1024;
 const FEW_ROWS = 8;
 
@@ -26,7 +27,7 @@ function roundUp(value: number, step: number): number {
 /** A product with m rows over k: packed rows, and for each thread packed columns and sums. */
 function productBytes(m: number, k: number, threads: number): number {
   const rows = roundUp(Math.min(m, BLOCK_ROWS), TILE_ROWS);
-  return align(4 * rows * k) + threads * (TILE_COLS * PANEL_BYTES + align(4 * TILE_COLS * rows));
+  return align(4 * rows * k) + threads * (TILE_COLS * PANEL_BYTES + align(4 * PATCH_COLS * rows));
 }
 
 const even = (k: number) => roundUp(k, 2);

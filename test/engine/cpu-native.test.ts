@@ -55,17 +55,17 @@ const damages: readonly {
   {
     what: "a wrong shape",
     damage: (program) => withBuffer(program, "w", { shape: [4, 3] }),
-    message: /^linear: input w has shape \[4, 3\], expected \[N,K\]$/,
+    message: /^input w has shape \[4, 3\], expected \[N,K\]$/,
   },
   {
     what: "an index as activations",
     damage: (program) => withBuffer(program, "x", { dtype: "i32" }),
-    message: /^linear: input x has dtype i32, expected f32 or bf16$/,
+    message: /^input x has dtype i32, expected f32 or bf16$/,
   },
   {
     what: "f16 activations",
     damage: (program) => withBuffer(program, "x", { dtype: "f16" }),
-    message: /^linear: input x has dtype f16, expected f32 or bf16: this device has no f16 activations$/,
+    message: /^input x has dtype f16, expected f32 or bf16: this device has no f16 activations$/,
   },
   {
     what: "a place beyond the arena",
@@ -95,7 +95,7 @@ const damages: readonly {
   {
     what: "an output over an input",
     damage: (program) => withBuffer(program, "y", { offset: 0 }),
-    message: /^linear: output y shares memory with input x, which this op does not allow$/,
+    message: /^output y shares memory with input x, which this op does not allow$/,
   },
   {
     what: "a buffer that is not there",
@@ -105,12 +105,12 @@ const damages: readonly {
   {
     what: "an absent operand",
     damage: (program) => withOp(program, { inputs: [0, -1, -1, -1, -1] }),
-    message: /^linear: input w is absent, and it is not optional$/,
+    message: /^input w is absent, and it is not optional$/,
   },
   {
     what: "half of a pair",
     damage: (program) => withOp(program, { inputs: [0, 1, -1, 0, -1] }),
-    message: /^linear: input b is absent, but h is there$/,
+    message: /^input b is absent, but h is there$/,
   },
   {
     what: "an attribute that is not finite",
@@ -125,12 +125,12 @@ const damages: readonly {
   {
     what: "a workspace that is too small",
     damage: (program) => withOp(program, { workspace: { offset: 0, bytes: 16 } }),
-    message: /^linear: workspace has 16 bytes, expected \d+ for 2 threads$/,
+    message: /^workspace has 16 bytes, expected \d+ for 2 threads$/,
   },
   {
     what: "a workspace beyond its arena",
     damage: (program) => withOp(program, { workspace: { offset: 1 << 24, bytes: 1 << 20 } }),
-    message: /^linear: workspace ends at byte \d+ of the arena workspace, which has \d+$/,
+    message: /^workspace ends at byte \d+ of the arena workspace, which has \d+$/,
   },
 ];
 

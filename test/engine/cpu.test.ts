@@ -146,8 +146,8 @@ describe("workspace", () => {
         threads,
       );
     expect(bytes(3) - bytes(2)).toBe(bytes(2) - bytes(1));
-    // 72 packed rows of 32 numbers, and for one thread a panel of 32 KiB and 72 rows of 32 sums.
-    expect(bytes(1)).toBe(72 * 32 * 4 + 32 * 1024 + 72 * 32 * 4);
+    // 72 packed rows of 32 numbers, and for one thread a panel of 32 KiB and 72 rows of 128 sums.
+    expect(bytes(1)).toBe(72 * 32 * 4 + 32 * 1024 + 72 * 128 * 4);
   });
 });
 

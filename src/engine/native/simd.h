@@ -95,7 +95,13 @@ template <class T>
 static inline Floats load(const T* p, int64_t left) {
   if (left >= kLanes) return load(p);
   T part[kLanes] = {};
+#if defined(__AVX512F__)
+  const auto there = static_cast<__mmask16>((1u << left) - 1);
+  if (sizeof(T) == 4) return _mm512_maskz_loadu_ps(there, p);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(part), _mm256_maskz_loadu_epi16(there, p));
+#else
   std::memcpy(part, p, left * sizeof(T));
+#endif
   return load(part);
 }
 
@@ -104,7 +110,13 @@ static inline void store(T* p, Floats v, int64_t left) {
   if (left >= kLanes) return store(p, v);
   T part[kLanes];
   store(part, v);
+#if defined(__AVX512F__)
+  const auto there = static_cast<__mmask16>((1u << left) - 1);
+  if (sizeof(T) == 4) _mm512_mask_storeu_ps(p, there, v);
+  else _mm256_mask_storeu_epi16(p, there, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(part)));
+#else
   std::memcpy(p, part, left * sizeof(T));
+#endif
 }
 
 /** The sum of the lanes, in halves. */

@@ -281,14 +281,8 @@ bool validate(const Op& op, int threads, const int64_t (&arenaBytes)[kArenas], S
   const Signature& signature = *signatureOf(static_cast<uint32_t>(op.code));
   Check check{op, signature, status, {}, 0, {}};
   check.readSignature();
-  if (check.attributes() && check.presence() && check.dtypes() && check.shapes() && check.aliases() &&
-      check.workspace(threads, arenaBytes)) {
-    return true;
-  }
-  char text[sizeof status.message];
-  std::memcpy(text, status.message, sizeof text);
-  snprintf(status.message, sizeof status.message, "%s: %.480s", signature.name, text);
-  return false;
+  return check.attributes() && check.presence() && check.dtypes() && check.shapes() && check.aliases() &&
+         check.workspace(threads, arenaBytes);
 }
 
 }  // namespace tunebook

@@ -6,7 +6,7 @@ namespace tunebook {
 
 int64_t productBytes(int64_t m, int64_t k, int threads) {
   const int64_t rows = roundUp(least(m, kBlockRows), kTileRows);
-  return aligned(4 * rows * k) + threads * (kTileCols * kPanelBytes + aligned(4 * kTileCols * rows));
+  return aligned(4 * rows * k) + threads * (kTileCols * kPanelBytes + aligned(4 * kPatchCols * rows));
 }
 
 int64_t attentionBytes(int64_t headDim) {

@@ -10,6 +10,8 @@ constexpr int64_t kTileRows = 12;
 constexpr int64_t kTileCols = 32;
 /** Rows packed at a time. */
 constexpr int64_t kBlockRows = 43 * kTileRows;
+/** Columns that one thread sums at a time. */
+constexpr int64_t kPatchCols = 4 * kTileCols;
 /** Bytes of one column of a packed panel. */
 constexpr int64_t kPanelBytes = 1024;
 /** Products with at most so many rows read the matrix once, row by row, without packing. */

@@ -90,31 +90,75 @@ static inline void storeWords(uint32_t* p, Words32 v, int64_t count) {
 #endif
 }
 
+/** A square of kLanes steps of R rows that are all there, turned around. */
+template <class Layout, class T, int64_t W, int R>
+static inline void packSquare(const T* const* rows, int64_t k, bool round, uint32_t* out) {
+  Words32 square[kLanes];
+#pragma GCC unroll 16
+  for (int i = 0; i < kLanes; i++) square[i] = i < R ? Layout::along(rows[i < R ? i : 0] + k, kLanes * Layout::kPerStep, round) : Words32{};
+  transpose(square);
+#pragma GCC unroll 16
+  for (int c = 0; c < kLanes; c++) storeWords(out + c * W, square[c], R);
+}
+
+/** As packSquare, where rows or steps are missing. */
 template <class Layout, class T, int64_t W>
-static void packAlong(const Factor& factor, int64_t first, int64_t count, int64_t k0, int64_t k1, uint32_t* out) {
-  const T* data = reinterpret_cast<const T*>(factor.data);
-  const int64_t steps = divideUp(k1 - k0, Layout::kPerStep);
-  for (int64_t i0 = 0; i0 < W; i0 += kLanes) {
-    const int64_t width = least(kLanes, W - i0);
-    const T* rows[kLanes];
-    for (int64_t i = 0; i < kLanes; i++) rows[i] = i0 + i < count && i < width ? data + factor.rowAt(first + i0 + i) + k0 : nullptr;
-    for (int64_t s = 0; s < steps; s += kLanes) {
-      const int64_t k = s * Layout::kPerStep, left = k1 - k0 - k;
-      Words32 square[kLanes];
-      for (int64_t i = 0; i < kLanes; i++) square[i] = rows[i] ? Layout::along(rows[i] + k, left, factor.round) : Words32{};
-      transpose(square);
-      const int64_t here = least(kLanes, steps - s);
-      for (int64_t c = 0; c < here; c++) storeWords(out + (s + c) * W + i0, square[c], width);
-    }
+static void packEdge(const T* const* rows, int64_t count, int64_t k, int64_t left, bool round, int64_t width, uint32_t* out) {
+  Words32 square[kLanes] = {};
+  for (int64_t i = 0; i < count; i++) square[i] = Layout::along(rows[i] + k, left, round);
+  transpose(square);
+  const int64_t steps = least(kLanes, divideUp(left, Layout::kPerStep));
+  for (int64_t c = 0; c < steps; c++) storeWords(out + c * W, square[c], width);
+}
+
+/** The first I rows of a panel from i0 on, I at most kLanes. */
+template <class Layout, class T, int64_t W, int I>
+static void packRowsAlong(const Factor& factor, int64_t first, int64_t count, int64_t k0, int64_t k1, uint32_t* out) {
+  const T* rows[I];
+  const int64_t there = least(I, count);
+  for (int64_t i = 0; i < there; i++) rows[i] = reinterpret_cast<const T*>(factor.data) + factor.rowAt(first + i) + k0;
+  constexpr int64_t kAtOnce = kLanes * Layout::kPerStep;
+  for (int64_t k = 0; k < k1 - k0; k += kAtOnce, out += kLanes * W) {
+    const int64_t left = k1 - k0 - k;
+    if (there == I && left >= kAtOnce) packSquare<Layout, T, W, I>(rows, k, factor.round, out);
+    else packEdge<Layout, T, W>(rows, there, k, left, factor.round, I, out);
   }
 }
 
 template <class Layout, class T, int64_t W>
+static void packAlong(const Factor& factor, int64_t first, int64_t count, int64_t k0, int64_t k1, uint32_t* out) {
+  constexpr int64_t kRest = W % kLanes;
+  for (int64_t i = 0; i + kLanes <= W; i += kLanes) {
+    packRowsAlong<Layout, T, W, kLanes>(factor, first + i, count - i, k0, k1, out + i);
+  }
+  if constexpr (kRest > 0) packRowsAlong<Layout, T, W, kRest>(factor, first + W - kRest, count - W + kRest, k0, k1, out + W - kRest);
+}
+
+template <class Layout, class T, int64_t W>
 static void packAcross(const Factor& factor, int64_t first, int64_t count, int64_t k0, int64_t k1, uint32_t* out) {
+  /** Rows lie far apart, so that the processor does not guess the next one. */
+  constexpr int64_t kAhead = 8 * Layout::kPerStep;
   const T* data = reinterpret_cast<const T*>(factor.data) + first;
   for (int64_t k = k0; k < k1; k += Layout::kPerStep, out += W) {
     const T* one = data + factor.rowAt(k);
     const T* two = Layout::kPerStep == 2 && k + 1 < k1 ? data + factor.rowAt(k + 1) : nullptr;
+    if (k + kAhead < k1) {
+      const T* later = data + factor.rowAt(k + kAhead);
+      __builtin_prefetch(later);
+      __builtin_prefetch(reinterpret_cast<const char*>(later + W) - 1);
+      if (Layout::kPerStep == 2) __builtin_prefetch(later + factor.stride);
+    }
+    if (count == W) {
+#pragma GCC unroll 4
+      for (int64_t i = 0; i + kLanes <= W; i += kLanes) {
+        storeWords(out + i, Layout::across(one + i, two ? two + i : nullptr, kLanes, factor.round), kLanes);
+      }
+      if constexpr (W % kLanes > 0) {
+        constexpr int64_t i = W - W % kLanes;
+        storeWords(out + i, Layout::across(one + i, two ? two + i : nullptr, W - i, factor.round), W - i);
+      }
+      continue;
+    }
     for (int64_t i = 0; i < W; i += kLanes) {
       const Words32 v = i < count ? Layout::across(one + i, two ? two + i : nullptr, count - i, factor.round) : Words32{};
       storeWords(out + i, v, W - i);

@@ -2,9 +2,10 @@
 //
 //     for each block of at most kBlockRows rows
 //       all threads: pack the rows' panels, all of k                    -> workspace, shared
-//       all threads, one panel of columns (and a run of row panels) at a time:
-//         for each piece of k: pack kTileC columns (fits the first-level cache), multiply with every row panel
-//         write the finished tile out, rounded
+//       all threads, a patch of at most kPatchCols columns (and a run of row panels) at a time:
+//         for each piece of k (whose packed rows fit the second-level cache)
+//           for each panel of the columns: pack it (it fits the first-level cache), multiply with every row panel
+//         write the finished patch out, rounded
 
 #include "product.h"
 
@@ -63,18 +64,21 @@ void multiplyPatch(const Product& product, const Patch& patch, int64_t blockRow,
     for (int64_t s = 0; s < steps; s += kSteps) {
       const int64_t here = least(kSteps, steps - s);
       const int64_t k0 = s * Layout::kPerStep, k1 = least(stretch.k, (s + here) * Layout::kPerStep);
-      pack<Layout, kTileC>(stretch.b, patch.column, patch.columns, k0, k1, columnPanel);
-      for (int64_t panel = patch.firstPanel; panel < patch.lastPanel; panel++) {
-        multiplyTile<Layout>(least(kTileR, blockRows - panel * kTileR), patch.columns, here,
-                             packedRows + panel * panelWords + (stretchStart + s) * kTileR, columnPanel,
-                             sums + panel * kTileR * kTileC, kTileC, s == 0 ? stretch.beta : 1.0f);
+      for (int64_t j = 0; j < patch.columns; j += kTileC) {
+        const int64_t columns = least(kTileC, patch.columns - j);
+        pack<Layout, kTileC>(stretch.b, patch.column + j, columns, k0, k1, columnPanel);
+        for (int64_t panel = patch.firstPanel; panel < patch.lastPanel; panel++) {
+          multiplyTile<Layout>(least(kTileR, blockRows - panel * kTileR), columns, here,
+                               packedRows + panel * panelWords + (stretchStart + s) * kTileR, columnPanel,
+                               sums + panel * kTileR * kPatchCols + j, kPatchCols, s == 0 ? stretch.beta : 1.0f);
+        }
       }
     }
     stretchStart += steps;
   }
   const int64_t end = least(blockRows, patch.lastPanel * kTileR);
   for (int64_t row = patch.firstPanel * kTileR; row < end; row++) {
-    const float* from = sums + row * kTileC;
+    const float* from = sums + row * kPatchCols;
     if (product.outType == DType::f32) writeRow<float>(product, from, blockRow + row, patch.column, patch.columns);
     else writeRow<bf16>(product, from, blockRow + row, patch.column, patch.columns);
   }
@@ -86,7 +90,7 @@ void multiplyAs(const Product& product, char* workspace, Run& run) {
   const int64_t blockMost = roundUp(least(product.m, kBlockRows), kTileRows);
   auto* packedRows = reinterpret_cast<uint32_t*>(workspace);
   char* scratch = workspace + aligned(4 * panelWords / kTileR * blockMost);
-  const int64_t sumBytes = aligned(4 * kTileCols * blockMost), scratchBytes = kTileCols * kPanelBytes + sumBytes;
+  const int64_t sumBytes = aligned(4 * kPatchCols * blockMost), scratchBytes = kTileCols * kPanelBytes + sumBytes;
   const int64_t columnPanels = divideUp(product.n, kTileC);
   for (int64_t row = 0; row < product.m && !run.cancelled(); row += kBlockRows) {
     const int64_t rows = least(kBlockRows, product.m - row), panels = divideUp(rows, kTileR);
@@ -94,12 +98,14 @@ void multiplyAs(const Product& product, char* workspace, Run& run) {
       const int64_t first = row + panel * kTileR;
       packRows<Layout>(product, first, least(kTileR, row + rows - first), packedRows + panel * panelWords);
     });
-    // With few columns the rows are divided too, so that every thread gets a few tasks. No sum depends on how.
+    // Every thread gets a few patches: narrower ones where columns are few, and then parts of the rows. No sum depends on how.
     const int64_t wanted = run.pool.threads() > 1 ? 3 * run.pool.threads() : 1;
-    const int64_t parts = most(1, least(divideUp(wanted, columnPanels), panels / 4));
-    run.each(columnPanels * parts, [&](int64_t task, int thread) {
-      const int64_t part = task % parts, column = task / parts * kTileC;
-      const Patch patch{panels * part / parts, panels * (part + 1) / parts, column, least(kTileC, product.n - column)};
+    const int64_t widest = kPatchCols / kTileC, width = most(1, least(widest, columnPanels / wanted)) * kTileC;
+    const int64_t patches = divideUp(product.n, width);
+    const int64_t parts = most(1, least(divideUp(wanted, patches), panels / 4));
+    run.each(patches * parts, [&](int64_t task, int thread) {
+      const int64_t part = task % parts, column = task / parts * width;
+      const Patch patch{panels * part / parts, panels * (part + 1) / parts, column, least(width, product.n - column)};
       char* own = scratch + thread * scratchBytes;
       multiplyPatch<Layout>(product, patch, row, rows, packedRows, reinterpret_cast<uint32_t*>(own),
                             reinterpret_cast<float*>(own + kTileCols * kPanelBytes));
