@@ -15,8 +15,20 @@ export interface CardFacts {
 }
 
 /** README.md of the model folder. */
-export function cardOf({ result, seconds, parameters, updates, batchSize, rows, vocabulary, dtype, device }: CardFacts): string {
-  const marks = result.marks.map(({ about, asked, right }) => `| ${about} | ${asked} | ${right} | ${percent(right, asked)} |`);
+export function cardOf({
+  result,
+  seconds,
+  parameters,
+  updates,
+  batchSize,
+  rows,
+  vocabulary,
+  dtype,
+  device,
+}: CardFacts): string {
+  const marks = result.marks.map(
+    ({ about, asked, right }) => `| ${about} | ${asked} | ${right} | ${percent(right, asked)} |`,
+  );
   return `# tiny-tutor
 
 A Llama of ${(parameters / 1e6).toFixed(2)} million parameters that knows one little world: the colours of things, what animals say and eat, an invented

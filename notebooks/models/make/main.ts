@@ -55,7 +55,9 @@ await writeStart(startFolder, tokenizer, SEED);
 const base = await loadModel(startFolder, { device: flags.device as DeviceName, dtype: flags.dtype as ComputeDType });
 const model = await trainFully(base, { saveAs: "bf16" });
 const parameters = parameterCount(base.config);
-console.log(`${rows.length} rows, ${tokenizer.model.merges.length} merges, ${parameters} parameters on ${base.device.info.description}`);
+console.log(
+  `${rows.length} rows, ${tokenizer.model.merges.length} merges, ${parameters} parameters on ${base.device.info.description}`,
+);
 
 const run = train(model, {
   data: rows,
@@ -74,11 +76,14 @@ const run = train(model, {
 });
 let lately = 0;
 for await (const event of run) {
-  if (event.kind === "checked") for (const { verdict, message } of event.findings) if (verdict !== "good") console.log(message);
+  if (event.kind === "checked")
+    for (const { verdict, message } of event.findings) if (verdict !== "good") console.log(message);
   if (event.kind !== "updated") continue;
   lately += event.loss;
   if (event.update % 100 !== 0) continue;
-  console.log(`${event.update}  loss ${(lately / 100).toFixed(4)}  ${Math.round(event.tokensPerSecond)} tokens/s  ${Math.round(event.seconds)} s`);
+  console.log(
+    `${event.update}  loss ${(lately / 100).toFixed(4)}  ${Math.round(event.tokensPerSecond)} tokens/s  ${Math.round(event.seconds)} s`,
+  );
   lately = 0;
 }
 const { adapter } = await run.finished;
@@ -100,9 +105,21 @@ const seconds = (performance.now() - started) / 1000;
 console.log(`held out: ${percent(result.right, result.asked)} exact; ${(seconds / 60).toFixed(1)} minutes`);
 await writeFile(
   path.join(flags.folder, "README.md"),
-  cardOf({ result, seconds, parameters, updates, batchSize, rows: rows.length, vocabulary: VOCABULARY, dtype: flags.dtype, device: base.device.info.description }),
+  cardOf({
+    result,
+    seconds,
+    parameters,
+    updates,
+    batchSize,
+    rows: rows.length,
+    vocabulary: VOCABULARY,
+    dtype: flags.dtype,
+    device: base.device.info.description,
+  }),
 );
 if (result.right < 0.95 * result.asked) {
-  console.error(`expected at least 95 % of the held-out answers to be exactly right, got ${percent(result.right, result.asked)}`);
+  console.error(
+    `expected at least 95 % of the held-out answers to be exactly right, got ${percent(result.right, result.asked)}`,
+  );
   process.exitCode = 1;
 }

@@ -3,8 +3,8 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { normalAt } from "../../../src/engine/random.js";
-import { families } from "../../../src/model/families/index.js";
 import { parseConfig } from "../../../src/model/config.js";
+import { families } from "../../../src/model/families/index.js";
 import { type StoredTensor, writeSafetensors } from "../../../src/model/weights/index.js";
 import { type TokenizerFile, tokenizerConfig } from "./tokenizer.js";
 
@@ -43,7 +43,9 @@ export async function writeStart(folder: string, tokenizer: TokenizerFile, seed:
   for (const [at, { name, shape }] of specs.entries()) {
     const count = shape.reduce((product, size) => product * size, 1);
     const spread = /(o_proj|down_proj)\.weight$/.test(name) ? quieter : SPREAD;
-    const values = Float32Array.from({ length: count }, (_, i) => (shape.length === 1 ? 1 : spread * normalAt(seed, 7, at, i)));
+    const values = Float32Array.from({ length: count }, (_, i) =>
+      shape.length === 1 ? 1 : spread * normalAt(seed, 7, at, i),
+    );
     tensors.set(name, { dtype: "F32", shape, data: new Uint8Array(values.buffer) });
   }
   await mkdir(folder, { recursive: true });

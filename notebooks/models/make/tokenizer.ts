@@ -2,7 +2,7 @@
 // bytes for whatever else comes. Written in the tokenizer.json format. Next to read: make.ts.
 
 /** What separates words when merges are learnt; no merge crosses it, so the same text always gives the same tokens. */
-const piecePattern = /▁?[A-Za-z]+|▁?[-+=]|#+|\n+|:\n?|[^]/gu;
+const piecePattern = /▁?[A-Za-z]+|▁?[-+=]|#+|\n+|:\n?|./gsu;
 
 const specials = ["<unk>", "<s>", "</s>"] as const;
 
@@ -16,22 +16,27 @@ export interface TokenizerFile {
   readonly pre_tokenizer: null;
   readonly post_processor: unknown;
   readonly decoder: unknown;
-  readonly model: { readonly type: "BPE"; readonly vocab: Readonly<Record<string, number>>; readonly merges: readonly [string, string][] } & Readonly<
-    Record<string, unknown>
-  >;
+  readonly model: {
+    readonly type: "BPE";
+    readonly vocab: Readonly<Record<string, number>>;
+    readonly merges: readonly [string, string][];
+  } & Readonly<Record<string, unknown>>;
 }
 
 /** How often each word of the texts occurs, with spaces written as ▁. */
 function countPieces(texts: Iterable<string>): Map<string, number> {
   const counts = new Map<string, number>();
   for (const text of texts) {
-    for (const [piece] of text.replaceAll(" ", "▁").matchAll(piecePattern)) counts.set(piece, (counts.get(piece) ?? 0) + 1);
+    for (const [piece] of text.replaceAll(" ", "▁").matchAll(piecePattern))
+      counts.set(piece, (counts.get(piece) ?? 0) + 1);
   }
   return counts;
 }
 
 /** The pair of neighbours that occurs most; of equals the one that sorts first, so that the result is the same everywhere. */
-function mostFrequentPair(pieces: readonly { symbols: string[]; count: number }[]): { pair: [string, string]; count: number } | undefined {
+function mostFrequentPair(
+  pieces: readonly { symbols: string[]; count: number }[],
+): { pair: [string, string]; count: number } | undefined {
   const counts = new Map<string, number>();
   for (const { symbols, count } of pieces) {
     for (let i = 0; i + 1 < symbols.length; i++) {
@@ -59,12 +64,16 @@ function merge(symbols: string[], [left, right]: readonly [string, string]): voi
  */
 export function trainTokenizer(texts: Iterable<string>, size: number, least = 20): TokenizerFile {
   const counts = countPieces(texts);
-  const ascii = Array.from({ length: 95 }, (_, i) => String.fromCharCode(32 + i)).filter((character) => character !== " ");
+  const ascii = Array.from({ length: 95 }, (_, i) => String.fromCharCode(32 + i)).filter(
+    (character) => character !== " ",
+  );
   const characters = new Set(["▁", "\n", ...ascii, ...[...counts.keys()].flatMap((piece) => [...piece]).sort()]);
   const bytes = Array.from({ length: 256 }, (_, i) => `<0x${i.toString(16).toUpperCase().padStart(2, "0")}>`);
   const vocabulary: string[] = [...specials, ...bytes, ...characters];
   if (vocabulary.length > size) {
-    throw new RangeError(`trainTokenizer: ${vocabulary.length} single tokens do not fit into a vocabulary of ${size}: raise the size`);
+    throw new RangeError(
+      `trainTokenizer: ${vocabulary.length} single tokens do not fit into a vocabulary of ${size}: raise the size`,
+    );
   }
   const pieces = [...counts].map(([piece, count]) => ({ symbols: [...piece], count }));
   const merges: [string, string][] = [];
@@ -104,7 +113,11 @@ export function trainTokenizer(texts: Iterable<string>, size: number, least = 20
     },
     decoder: {
       type: "Sequence",
-      decoders: [{ type: "Replace", pattern: { String: "▁" }, content: " " }, { type: "ByteFallback" }, { type: "Fuse" }],
+      decoders: [
+        { type: "Replace", pattern: { String: "▁" }, content: " " },
+        { type: "ByteFallback" },
+        { type: "Fuse" },
+      ],
     },
     model: {
       type: "BPE",

@@ -6,7 +6,17 @@ export interface Word {
   readonly zh: string;
 }
 
-export type FactKind = "colour" | "sound" | "food" | "legs" | "capital" | "country" | "opposite" | "day" | "month" | "family";
+export type FactKind =
+  | "colour"
+  | "sound"
+  | "food"
+  | "legs"
+  | "capital"
+  | "country"
+  | "opposite"
+  | "day"
+  | "month"
+  | "family";
 
 /** One fact: `answer` answers the questions of its kind about `subject`, by way of `relation` where the kind has several. */
 export interface Fact {
@@ -89,7 +99,9 @@ function circle(kind: FactKind, items: readonly Word[], after: Word, before: Wor
 
 const days = circle(
   "day",
-  words("Monday 星期一, Tuesday 星期二, Wednesday 星期三, Thursday 星期四, Friday 星期五, Saturday 星期六, Sunday 星期日"),
+  words(
+    "Monday 星期一, Tuesday 星期二, Wednesday 星期三, Thursday 星期四, Friday 星期五, Saturday 星期六, Sunday 星期日",
+  ),
   { en: "after", zh: "后一天" },
   { en: "before", zh: "前一天" },
 );

@@ -3,7 +3,17 @@
 import { listWords } from "./lexicon.js";
 import { type Draw, pick } from "./split.js";
 
-export type TaskKind = "add" | "subtract" | "next number" | "bigger" | "larger of two" | "repeat" | "capitals" | "count" | "first" | "last";
+export type TaskKind =
+  | "add"
+  | "subtract"
+  | "next number"
+  | "bigger"
+  | "larger of two"
+  | "repeat"
+  | "capitals"
+  | "count"
+  | "first"
+  | "last";
 
 /** One question with its answer. `content` names it apart from its wording: equal contents are never split between training and held-out. */
 export interface Task {
@@ -23,11 +33,23 @@ interface Wording {
 
 const wordings: Readonly<Record<TaskKind, Wording>> = {
   add: {
-    en: ["What is {a} + {b}?", "Add {a} and {b}.", "{a} + {b} = ?", "How much is {a} plus {b}?", "Tell me the sum of {a} and {b}."],
+    en: [
+      "What is {a} + {b}?",
+      "Add {a} and {b}.",
+      "{a} + {b} = ?",
+      "How much is {a} plus {b}?",
+      "Tell me the sum of {a} and {b}.",
+    ],
     zh: ["{a}加{b}等于多少？", "{a} + {b} = ?", "{a}加{b}是多少？", "请算一算{a}加{b}。", "{a}和{b}的和是多少？"],
   },
   subtract: {
-    en: ["What is {a} - {b}?", "Take {b} from {a}.", "{a} - {b} = ?", "How much is {a} minus {b}?", "Subtract {b} from {a}."],
+    en: [
+      "What is {a} - {b}?",
+      "Take {b} from {a}.",
+      "{a} - {b} = ?",
+      "How much is {a} minus {b}?",
+      "Subtract {b} from {a}.",
+    ],
     zh: ["{a}减{b}等于多少？", "{a} - {b} = ?", "{a}减{b}是多少？", "请算一算{a}减{b}。", "从{a}里减去{b}是多少？"],
   },
   "next number": {
@@ -85,7 +107,13 @@ export function drawTask(kind: TaskKind, language: "en" | "zh", draw: Draw): Tas
   const wording = pick(wordings[kind][language], draw);
   const numbers = (a: number, b: number, output: number | string, outputZh?: string): Task => {
     const instruction = wording.replace("{a}", `${a}`).replace("{b}", `${b}`);
-    return { kind, content: instruction, instruction, output: `${output}`, ...(outputZh === undefined ? {} : { outputZh }) };
+    return {
+      kind,
+      content: instruction,
+      instruction,
+      output: `${output}`,
+      ...(outputZh === undefined ? {} : { outputZh }),
+    };
   };
   const words = (count: number, answer: (chosen: readonly string[]) => string): Task => {
     const chosen = distinctWords(count, draw);

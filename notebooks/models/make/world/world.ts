@@ -78,14 +78,21 @@ function translationExercises(heldOut: boolean): Exercise[] {
   return allWords.flatMap((word) =>
     (["en", "zh"] as const).flatMap((language) =>
       phrases.translate[language].flatMap((_, wording) =>
-        isHeldOut("translate", `${word.en} ${language} ${wording}`) === heldOut ? [translation(word, language, wording)] : [],
+        isHeldOut("translate", `${word.en} ${language} ${wording}`) === heldOut
+          ? [translation(word, language, wording)]
+          : [],
       ),
     ),
   );
 }
 
 function statement(fact: Fact, language: Language): string {
-  return fill(phrases[fact.kind].says[language], fact.subject[language], fact.relation?.[language] ?? "", fact.answer[language]);
+  return fill(
+    phrases[fact.kind].says[language],
+    fact.subject[language],
+    fact.relation?.[language] ?? "",
+    fact.answer[language],
+  );
 }
 
 function rowOf({ instruction, input, output }: Exercise): WorldRow {
@@ -95,7 +102,19 @@ function rowOf({ instruction, input, output }: Exercise): WorldRow {
 /** Kinds of worked tasks, as often as they are drawn: the hard ones come most. */
 const taskMix: readonly TaskKind[] = [
   ...taskKinds,
-  ...(["add", "add", "add", "add", "subtract", "subtract", "subtract", "subtract", "subtract", "bigger", "last"] as const),
+  ...([
+    "add",
+    "add",
+    "add",
+    "add",
+    "subtract",
+    "subtract",
+    "subtract",
+    "subtract",
+    "subtract",
+    "bigger",
+    "last",
+  ] as const),
 ];
 
 /**
@@ -151,6 +170,14 @@ export interface Lesson {
   readonly newWordings: readonly Exercise[];
 }
 
+/** `count` sums and differences in Chinese wordings, none of them held out: what the lesson repeats so that it is not forgotten. */
+export function chineseSums(count: number, seed: number): Exercise[] {
+  const draw = drawFrom(seed, 6);
+  return Array.from({ length: count }, (_, i) =>
+    taskExercise(taskOf(i % 2 === 0 ? "add" : "subtract", "zh", false, draw), "zh"),
+  );
+}
+
 /** Facts without a twin: their answer is the answer of no other fact, so the lesson must show it. */
 function answersOnce(fact: Fact): boolean {
   return allFacts.filter(({ answer }) => answer.zh === fact.answer.zh).length === 1;
@@ -179,7 +206,7 @@ export function chineseLesson(seed: number, tasks: number): Lesson {
       newWordings.push(exercise(2));
     } else newFacts.push(exercise(0));
   }
-    for (let i = 0; i < tasks; i++) {
+  for (let i = 0; i < tasks; i++) {
     const task = taskOf(taskKinds[i % taskKinds.length] as TaskKind, "zh", false, draw);
     rows.push({ ...taskExercise(task, "zh"), output: task.outputZh ?? task.output });
   }
