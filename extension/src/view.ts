@@ -51,6 +51,7 @@ function headerPart(): Part<RunModel> {
   const status = element("span", { class: "tb-status", role: "status" });
   const facts = element("span", { class: "tb-muted" });
   const notice = element("span", { class: "tb-notice", role: "status" });
+  const failure = element("div", { class: "tb-failure", role: "alert", hidden: true });
   const progress = element("progress", { class: "tb-progress", max: 1, value: 0, "aria-label": "Updates made" });
   const where = element("span", { class: "tb-muted tb-where" });
   const node = element(
@@ -59,6 +60,7 @@ function headerPart(): Part<RunModel> {
     element("div", { class: "tb-line" }, title, status, notice, where),
     element("div", { class: "tb-line tb-facts" }, facts),
     progress,
+    failure,
   );
   return {
     node,
@@ -68,6 +70,8 @@ function headerPart(): Part<RunModel> {
       say(status, state.status);
       status.dataset["status"] = state.status;
       say(notice, notices[line]);
+      failure.hidden = state.status !== "failed";
+      if (state.status === "failed") say(failure, state.reason);
       say(facts, plan ? factsOf(state) : "no plan yet");
       progress.max = Math.max(1, plan?.updates ?? 1);
       progress.value = state.update;
@@ -81,7 +85,7 @@ function headerPart(): Part<RunModel> {
   };
 }
 
-function factsOf({ plan, series, reason, saved }: RunState): string {
+function factsOf({ plan, series, saved }: RunState): string {
   const speed = series.tokensPerSecond.at(-1);
   return [
     plan!.device,
@@ -93,7 +97,6 @@ function factsOf({ plan, series, reason, saved }: RunState): string {
       ? `${formatCount(series.update.length)} of ${formatCount(series.seen)} points shown`
       : "",
     saved ? `${saved.what} saved at update ${saved.update}` : "",
-    reason,
   ]
     .filter((fact) => fact !== "")
     .join(" · ");

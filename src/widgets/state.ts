@@ -138,12 +138,18 @@ function step(before: RunState, event: TrainEvent): RunState {
   }
 }
 
-/** Seconds until the last planned update at the pace of the latest ones; undefined before there is a pace. */
+/** Latest updates whose pace tells what is to come. */
+const PACE_UPDATES = 20;
+
+/** Seconds until the last planned update at the median pace of the latest ones, which a pause does not change; undefined before. */
 export function secondsLeft(state: RunState): number | undefined {
   const { update, seconds } = state.series;
   const last = update.length - 1;
   if (!state.plan || last < 1 || hasEnded(state.status)) return undefined;
-  const from = Math.max(0, last - 20);
-  const pace = (seconds[last]! - seconds[from]!) / (update[last]! - update[from]!);
-  return Number.isFinite(pace) ? Math.max(0, state.plan.updates - state.update) * pace : undefined;
+  const paces: number[] = [];
+  for (let i = Math.max(1, last - PACE_UPDATES + 1); i <= last; i++) {
+    paces.push((seconds[i]! - seconds[i - 1]!) / Math.max(1, update[i]! - update[i - 1]!));
+  }
+  paces.sort((a, b) => a - b);
+  return Math.max(0, state.plan.updates - state.update) * paces[paces.length >> 1]!;
 }

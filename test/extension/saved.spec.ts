@@ -3,13 +3,13 @@
 import { AxeBuilder } from "@axe-core/playwright";
 import { expect, test } from "@playwright/test";
 import { bundleWithPng } from "../../src/widgets/mime.js";
-import { keepPicture, openNotebook, useTheme, writeNotebook } from "./lab.js";
+import { keepPicture, openNotebook, port, token, useTheme, writeNotebook } from "./lab.js";
 import { story } from "./story.js";
 
 const hostile = "<script>window.hacked = 1</script><img src=x onerror='window.hacked = 2'>";
 
-async function savedRun(name: string, ended: boolean): Promise<string> {
-  const { data, metadata } = await bundleWithPng(story({ ended, answer: hostile }));
+async function savedRun(name: string, ended: boolean, failure = ""): Promise<string> {
+  const { data, metadata } = await bundleWithPng(story({ ended, answer: hostile, failure }));
   return writeNotebook(
     name,
     [{ source: "await show(run)", outputs: [{ output_type: "display_data", data, metadata }] }],
@@ -71,6 +71,15 @@ test("a run that was going when the file was saved says that its kernel is gone"
   await expect(run.getByRole("button", { name: "Stop" })).toBeDisabled();
 });
 
+test("a run that failed says why, in full", async ({ page }) => {
+  const why = `the loss is NaN at update 120: ${"word ".repeat(40)}${hostile}`;
+  await openNotebook(page, await savedRun("failed.ipynb", true, why));
+  const alert = page.locator(".tb-run").getByRole("alert");
+  await expect(alert).toContainText("the loss is NaN at update 120");
+  await expect(alert).toContainText("window.hacked = 2");
+  expect(await alert.locator("*").count()).toBe(0);
+});
+
 test("the chart has its height before it is loaded, and nothing moves when it comes", async ({ page }) => {
   await page.route("**/tunebook-extension/static/*.js*", async (route) => {
     const response = await route.fetch();
@@ -85,4 +94,12 @@ test("the chart has its height before it is loaded, and nothing moves when it co
   const before = await run.boundingBox();
   await run.locator(".js-plotly-plot .trace").first().waitFor();
   expect((await run.boundingBox())!.height).toBe(before!.height);
+});
+
+test("Notebook 7 draws the same output", async ({ page }) => {
+  const name = await savedRun("classic.ipynb", true);
+  await page.goto(`http://127.0.0.1:${port}/notebooks/${name}?token=${token}`);
+  await expect(page.locator(".tb-run .tb-status")).toHaveText("finished");
+  await expect(page.locator(".tb-run .js-plotly-plot .scatterlayer .trace")).toHaveCount(2);
+  await keepPicture(page, "notebook-7");
 });

@@ -4,7 +4,15 @@ import type { TrainEvent } from "../../src/train/events.js";
 import { emptyRun, foldRuns, type RunState } from "../../src/widgets/state.js";
 import { memory, planned, updated } from "../widgets/scripted-run.js";
 
-export function story({ ended = true, answer = "" }: { ended?: boolean; answer?: string } = {}): RunState {
+export function story({
+  ended = true,
+  answer = "",
+  failure = "",
+}: {
+  ended?: boolean;
+  answer?: string;
+  failure?: string;
+} = {}): RunState {
   const events: TrainEvent[] = [
     planned(120, "2026-11-zh"),
     {
@@ -36,6 +44,7 @@ export function story({ ended = true, answer = "" }: { ended?: boolean; answer?:
     { prompt: "What is 2 + 3? 二加三是多少？", base: "5", tuned: "五" },
   ];
   events.push({ kind: "sampled", update: last, seconds: last / 2, answers });
-  if (ended) events.push({ kind: "stopped", update: last, seconds: last / 2, reason: "finished" });
+  if (failure !== "") events.push({ kind: "failed", update: last, seconds: last / 2, message: failure });
+  else if (ended) events.push({ kind: "stopped", update: last, seconds: last / 2, reason: "finished" });
   return foldRuns(emptyRun(), events);
 }

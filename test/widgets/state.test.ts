@@ -129,6 +129,11 @@ describe("words", () => {
   test("the time left is the pace of the latest updates times what is to do", () => {
     const state = foldRuns(emptyRun(), [planned(10), updated(1, 1), updated(2, 1), updated(3, 1)]);
     expect(secondsLeft(state)).toBeCloseTo(3.5, 9); // half a second each, seven to go
+    const paused = foldRuns(state, [
+      { ...updated(4, 1), seconds: 100 } as TrainEvent,
+      { ...updated(5, 1), seconds: 100.5 } as TrainEvent,
+    ]);
+    expect(secondsLeft(paused)).toBeCloseTo(2.5, 9); // the long wait before update 4 was a pause
     expect(secondsLeft(emptyRun())).toBeUndefined();
   });
 });
