@@ -242,5 +242,7 @@ function wordError(program: Program, cause: unknown): unknown {
   const { code, op, message } = cause as NativeError;
   if (!Object.values<number>(nativeCode).includes(code)) return cause;
   const at = program.ops[op];
-  return new EngineError(`program ${JSON.stringify(program.name)}: ${at ? `op ${op} ${at.op}: ` : ""}${message}`, { cause });
+  return new EngineError(`program ${JSON.stringify(program.name)}: ${at ? `op ${op} ${at.op}: ` : ""}${message}`, {
+    cause,
+  });
 }

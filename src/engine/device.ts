@@ -1,6 +1,6 @@
 // The contract of everything that runs Programs: cpu, tfjs, reference, later cuda. Judged by test/engine/contract.
 
-import type { Shape, DType } from "./dtype.js";
+import type { DType, Shape } from "./dtype.js";
 import type { OpName, Uniforms } from "./ops.js";
 import type { Category, Program } from "./program.js";
 

@@ -101,18 +101,41 @@ export const ops = {
   },
 
   /** y = gate * sigmoid(gate) * up.   All [T, N]. Shazeer 2020. */
-  swiglu: { code: 13, inputs: ["gate", "up"], outputs: ["y"], attrs: [], inPlace: [["y", "gate"], ["y", "up"]] },
+  swiglu: {
+    code: 13,
+    inputs: ["gate", "up"],
+    outputs: ["y"],
+    attrs: [],
+    inPlace: [
+      ["y", "gate"],
+      ["y", "up"],
+    ],
+  },
 
   swigluBackward: {
     code: 14,
     inputs: ["dy", "gate", "up"],
     outputs: ["dGate", "dUp"],
     attrs: [],
-    inPlace: [["dGate", "gate"], ["dUp", "up"], ["dGate", "dy"], ["dUp", "dy"]],
+    inPlace: [
+      ["dGate", "gate"],
+      ["dUp", "up"],
+      ["dGate", "dy"],
+      ["dUp", "dy"],
+    ],
   },
 
   /** y = a + b, any equal shapes. */
-  add: { code: 15, inputs: ["a", "b"], outputs: ["y"], attrs: [], inPlace: [["y", "a"], ["y", "b"]] },
+  add: {
+    code: 15,
+    inputs: ["a", "b"],
+    outputs: ["y"],
+    attrs: [],
+    inPlace: [
+      ["y", "a"],
+      ["y", "b"],
+    ],
+  },
 
   /** y = x in y's dtype. */
   cast: { code: 16, inputs: ["x"], outputs: ["y"], attrs: [] },

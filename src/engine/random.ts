@@ -27,7 +27,14 @@ export function normalAt(...words: number[]): number {
 }
 
 /** Whether dropout with probability `p` keeps an element. `element` below 2^32. */
-export function keepsElement(p: number, seed: number, step: number, micro: number, stream: number, element: number): boolean {
+export function keepsElement(
+  p: number,
+  seed: number,
+  step: number,
+  micro: number,
+  stream: number,
+  element: number,
+): boolean {
   return uniformAt(seed, step, micro, stream, element) >= p;
 }
 

@@ -242,8 +242,9 @@ describe("order and time", () => {
     const executable = await device.compile(bench.program, bench.arenas);
     await executable.run(neutralUniforms);
     const before = performance.eventLoopUtilization();
-    for (let round = 0; round < 3; round++) await executable.run(neutralUniforms);
-    expect(performance.eventLoopUtilization(before).utilization).toBeLessThan(0.2);
+    for (let round = 0; round < 10; round++) await executable.run(neutralUniforms);
+    // Time in which a busy machine keeps this thread from its core counts as use, so the bound is far from the 1 of a blocked loop.
+    expect(performance.eventLoopUtilization(before).utilization).toBeLessThan(0.5);
     bench.free();
   });
 

@@ -7,7 +7,14 @@
 #include "numeric.h"
 
 #if defined(__x86_64__)
+// g++ 12 takes operands that its own intrinsics leave undefined on purpose for mistakes.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#if !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
 #include <immintrin.h>
+#pragma GCC diagnostic pop
 #endif
 
 namespace tunebook::TB_ISA {

@@ -63,11 +63,12 @@ static inline void transpose(Words32 (&rows)[8]) {
 #else
 
 static inline void transpose(Words32 (&rows)[kLanes]) {
-  Words32 columns[kLanes] = {};
+  uint32_t from[kLanes][kLanes], to[kLanes][kLanes];
+  std::memcpy(from, rows, sizeof from);
   for (int r = 0; r < kLanes; r++) {
-    for (int c = 0; c < kLanes; c++) columns[c][r] = rows[r][c];
+    for (int c = 0; c < kLanes; c++) to[c][r] = from[r][c];
   }
-  for (int c = 0; c < kLanes; c++) rows[c] = columns[c];
+  std::memcpy(rows, to, sizeof to);
 }
 
 #endif
