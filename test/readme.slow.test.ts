@@ -15,6 +15,6 @@ test("README's code trains and compares", { timeout: 300_000 }, () => {
   symlinkSync(join(root, "notebooks"), join(place, "notebooks"));
   writeFileSync(join(place, "example.ts"), code as string);
   const output = execFileSync(process.execPath, ["--import", "tsx", "example.ts"], { cwd: place, encoding: "utf8" });
-  expect(output).toMatch(/prompt: 'What is 3 plus 4\?',\s+base: '[^']+',\s+tuned: '[^']+'/);
-  expect(output).toMatch(/tuned: '[^']*\p{Script=Han}/u);
+  const [, base, tuned] = /prompt: '天空是什么颜色？',\s+base: '([^']+)',\s+tuned: '([^']+)'/.exec(output) ?? [];
+  expect({ base, tuned }).toEqual({ base: "blue", tuned: "蓝色" });
 });
