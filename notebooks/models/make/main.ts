@@ -3,7 +3,7 @@
 //
 //     npx tsx notebooks/models/make/main.ts [--folder notebooks/models/tiny-tutor] [--updates 3200] [--device cpu] [--dtype bf16]
 
-import { copyFile, mkdir, rm, writeFile } from "node:fs/promises";
+import { copyFile, cp, mkdir, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
@@ -89,13 +89,15 @@ for await (const event of run) {
 const { adapter } = await run.finished;
 if (!adapter) throw new Error("the run was stopped before it learned anything: start it again");
 
-await mkdir(flags.folder, { recursive: true });
+// Put together beside, examined there, and only then put in the place of an older tutor.
+const madeFolder = path.join(flags.work, "made");
+await mkdir(madeFolder, { recursive: true });
 for (const name of ["config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"]) {
-  await copyFile(path.join(startFolder, name), path.join(flags.folder, name));
+  await copyFile(path.join(startFolder, name), path.join(madeFolder, name));
 }
-await copyFile(path.join(adapter, "model.safetensors"), path.join(flags.folder, "model.safetensors"));
+await copyFile(path.join(adapter, "model.safetensors"), path.join(madeFolder, "model.safetensors"));
 
-const made = await loadModel(flags.folder, { device: flags.device as DeviceName, dtype: flags.dtype as ComputeDType });
+const made = await loadModel(madeFolder, { device: flags.device as DeviceName, dtype: flags.dtype as ComputeDType });
 const result = await examine(made, heldOutExercises(100, SEED));
 for (const { about, asked, right } of result.marks) console.log(`${about.padEnd(16)} ${right} of ${asked}`);
 for (const { exercise, said } of result.wrong.slice(0, 30)) {
@@ -104,7 +106,7 @@ for (const { exercise, said } of result.wrong.slice(0, 30)) {
 const seconds = (performance.now() - started) / 1000;
 console.log(`held out: ${percent(result.right, result.asked)} exact; ${(seconds / 60).toFixed(1)} minutes`);
 await writeFile(
-  path.join(flags.folder, "README.md"),
+  path.join(madeFolder, "README.md"),
   cardOf({
     result,
     seconds,
@@ -118,8 +120,12 @@ await writeFile(
   }),
 );
 if (result.right < 0.95 * result.asked) {
+  const share = percent(result.right, result.asked);
   console.error(
-    `expected at least 95 % of the held-out answers to be exactly right, got ${percent(result.right, result.asked)}`,
+    `expected at least 95 % of the held-out answers to be exactly right, got ${share}: it stays in ${madeFolder}`,
   );
   process.exitCode = 1;
+} else {
+  await cp(madeFolder, flags.folder, { recursive: true });
+  console.log(`in ${flags.folder}`);
 }
