@@ -124,6 +124,8 @@ async function describeBudget(job: PlannedJob, bytes: MemoryBytes, budget: numbe
     const words = [`batchSize ${options.batchSize}`, `maxTokens ${options.maxTokens}`];
     if (accumulate !== job.options.gradientAccumulationSteps) words.push(`gradientAccumulationSteps ${accumulate}`);
     if (options.gradientCheckpointing) words.push("gradientCheckpointing");
+    if (options.memoryBudget !== undefined)
+      words.push(`memoryBudget ${options.memoryBudget}, some layers computed again`);
     lines.push(`would fit: ${words.join(", ")} (${formatBytes(total)})`);
   }
   return lines.join("\n");
@@ -135,8 +137,8 @@ interface Fitting {
 }
 
 /**
- * The largest batch of the asked length that fits, with all values kept and with layers computed again; where no batch does,
- * the longest single row.
+ * The asked batch with as few layers computed again as it takes; the largest batch of the asked length with all values kept, and with all
+ * layers computed again; where no batch does, the longest single row.
  */
 async function whatFits(job: PlannedJob, budget: number): Promise<Fitting[]> {
   const trial = (change: Partial<ResolvedOptions>) => async (): Promise<Fitting> => {
@@ -146,6 +148,9 @@ async function whatFits(job: PlannedJob, budget: number): Promise<Fitting[]> {
   const fits = ({ total }: Fitting) => total <= budget;
   const { batchSize, maxTokens } = job.options;
   const found: Fitting[] = [];
+  // The same batch with just enough layers computed again; planRun refuses when there are not enough.
+  const whole = await trial({ gradientCheckpointing: true })();
+  if (fits(whole)) found.push(await trial({ gradientCheckpointing: false, memoryBudget: budget })());
   for (const gradientCheckpointing of [false, true]) {
     const batches = Array.from({ length: batchSize }, (_, i) => trial({ batchSize: i + 1, gradientCheckpointing }));
     const best = await lastThat(fits, batches);

@@ -1,6 +1,7 @@
 // The health certificate: what a run found out about its data, its schedule and its gradients before the first update.
 
 import type { Tokenizer } from "../tokens/index.js";
+import type { LayerChoice } from "./budget.js";
 import { type Dataset, type EncodedRows, inTurns } from "./dataset.js";
 import type { Finding } from "./events.js";
 import type { ResolvedOptions } from "./options.js";
@@ -80,6 +81,18 @@ function showSample({ kept }: EncodedRows, tokenizer: Tokenizer): Finding {
     "good",
     `row ${first?.row}, trained parts in ⟦⟧: ${shown.length > 600 ? `${shown.slice(0, 600)}…` : shown}`,
   );
+}
+
+/** What a memory budget costs. */
+export function tellBudget(budget: number, choices: readonly LayerChoice[]): Finding {
+  const count = (wanted: LayerChoice) => choices.filter((choice) => choice === wanted).length;
+  const parts = [
+    ...(count("layer") > 0 ? [`${count("layer")} wholly`] : []),
+    ...(count("mlp") > 0 ? [`${count("mlp")} in their feed-forward`] : []),
+  ];
+  const cost =
+    parts.length > 0 ? `of ${choices.length} layers, ${parts.join(" and ")} are computed again` : "all values are kept";
+  return finding("memory", "good", `to stay within ${(budget / 1e6).toFixed(1)} MB, ${cost}`);
 }
 
 /** Whether the learning rate gets anywhere. */

@@ -13,7 +13,7 @@ import { diagnose } from "./diagnose.js";
 import type { Answer, Finding, TrainEvent } from "./events.js";
 import { Feed } from "./feed.js";
 import { openRunFolder, type RunPlace, runFiles } from "./folder.js";
-import { checkData, checkGradients, checkStart, checkWarmup } from "./health.js";
+import { checkData, checkGradients, checkStart, checkWarmup, tellBudget } from "./health.js";
 import type { EventLog } from "./log.js";
 import type { OpenSampler, ResolvedOptions, Sampler, TrainOptions } from "./options.js";
 import { addBytes, planRun } from "./plan.js";
@@ -63,9 +63,9 @@ export class Loop {
     const data = await this.#unlessStopped(() => encodeData(this.given, model.tokenizer, options, control.signal));
     if (!data) return this.#end(undefined, undefined);
     const feed = new Feed(data, options, model.tokenizer.pad);
-    const plan = await planRun(model, options, feed.buckets);
     const { samplePrompts } = options;
     const sampling = samplePrompts.length > 0 ? await this.#sampler?.plan(samplePrompts) : undefined;
+    const plan = await planRun(model, options, feed.buckets, sampling);
     this.#tell({
       kind: "planned",
       runId: this.place.id,
@@ -182,6 +182,7 @@ export class Loop {
       ...(await checkData(data, model.tokenizer, options)),
       checkWarmup(warmupUpdates(options, feed.updates), feed.updates),
     ];
+    if (options.memoryBudget !== undefined) findings.push(tellBudget(options.memoryBudget, stepper.plan.recompute));
     const { first } = feed;
     const tuned = await stepper.loss([first], "tuned", control.signal);
     if (!Number.isFinite(tuned.sum)) await this.#fail(stepper, [first], { loss: tuned.sum, gradientNorm: 0 });

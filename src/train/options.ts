@@ -115,6 +115,11 @@ export const trainOptions = {
     yesNo,
     "Compute each layer again on the way back instead of keeping its values: less memory, more time.",
   ),
+  memoryBudget: option<number | undefined>(
+    undefined,
+    optional(whole(1)),
+    "Bytes the run may take in all. As few layers as that needs are computed again on the way back.",
+  ),
   seed: option(
     42,
     {
@@ -224,6 +229,11 @@ function checkTogether({ data, validation, resume, sampler }: TrainOptions, opti
   ) {
     throw new RangeError(
       `train: expected \`validation\` to be rows, the path of a file or a number above 0 and below 1, got ${shown(validation)}`,
+    );
+  }
+  if (options.gradientCheckpointing && options.memoryBudget !== undefined) {
+    throw new RangeError(
+      "train: `gradientCheckpointing` computes every layer again and `memoryBudget` chooses which; give one of them",
     );
   }
   if (options.evalSteps !== undefined && validation === undefined) {

@@ -17,6 +17,7 @@ import {
 } from "../graph/index.js";
 import type { Model, TrainedTensor } from "../model/index.js";
 import type { Batch } from "../tokens/index.js";
+import type { LayerChoice } from "./budget.js";
 import type { ResolvedOptions } from "./options.js";
 
 /** Shape of a batch. A Program is made once for each. */
@@ -59,6 +60,13 @@ export function runLayout(trained: readonly TrainedTensor[]): RunLayout {
   };
 }
 
+/** The scope of a family's trace that a choice computes again. */
+const scopeOf: Readonly<Record<LayerChoice, (layer: number) => string | undefined>> = {
+  keep: () => undefined,
+  mlp: (layer) => `layers.${layer}.mlp`,
+  layer: (layer) => `layers.${layer}`,
+};
+
 /**
  * The loss of one batch, added to `totals`; with `gradients`, those of every trained tensor too, added to theirs.
  * Inputs ids, positions, labels [T] and ranges [T, 2] i32; output nll [T] f32. Other work gets a turn between the stages.
@@ -67,9 +75,10 @@ export async function lossProgram(
   model: Model,
   bucket: Bucket,
   layout: Pick<RunLayout, "io"> & Partial<RunLayout>,
-  { gradients, recompute = false }: { readonly gradients: boolean; readonly recompute?: boolean },
+  { gradients, recompute = [] }: { readonly gradients: boolean; readonly recompute?: readonly LayerChoice[] },
 ): Promise<PlannedProgram> {
-  const trace = new Trace({ activations: model.dtype, training: gradients, recompute: () => recompute });
+  const again = new Set(recompute.map((choice, layer) => scopeOf[choice](layer)));
+  const trace = new Trace({ activations: model.dtype, training: gradients, recompute: (scope) => again.has(scope) });
   const tokens = bucket.batch * bucket.seq;
   const input = (name: string, ...shape: number[]) => trace.input(name, "i32", shape);
   const x = model.hidden(trace, {

@@ -14,6 +14,8 @@ const free: readonly (keyof ResolvedOptions)[] = [
   "samplePrompts",
   "sampleSteps",
   "sampleTokens",
+  "gradientCheckpointing",
+  "memoryBudget",
 ];
 
 /** What a run is told by: its options and its model. */
