@@ -21,7 +21,7 @@ import { cpuWorkspaceBytes } from "./workspace.js";
 export interface CpuOptions {
   /** @default the physical cores this process may use */
   readonly threads?: number;
-  /** Instruction set: "avx512-bf16", "avx512", "avx2" or "portable". @default the environment's TUNEBOOK_ISA, else the best there is */
+  /** Instruction set: "amx", "avx512-bf16", "avx512", "avx2" or "portable". @default the environment's TUNEBOOK_ISA, else the best there is */
   readonly isa?: string;
 }
 
@@ -68,7 +68,7 @@ class CpuDevice implements Device {
     }
     const used = addon.isaOf(this.handle);
     const model = cpus()[0]?.model.trim() ?? "processor";
-    const computeDTypes: readonly DType[] = used === "avx512-bf16" ? ["bf16", "f32"] : ["f32", "bf16"];
+    const computeDTypes: readonly DType[] = used === "amx" || used === "avx512-bf16" ? ["bf16", "f32"] : ["f32", "bf16"];
     this.info = {
       description: `${model}, ${used}, ${threads} of ${availableParallelism()} threads`,
       threads,

@@ -9,6 +9,9 @@ import { align } from "./program.js";
 const TILE_ROWS = 12;
 const TILE_COLS = 32;
 const BLOCK_ROWS = 43 * TILE_ROWS;
+const TILE_SIDE = 32;
+const TILED_BLOCK_ROWS = 16 * TILE_SIDE;
+const TILE_STEPS = 16;
 const PATCH_COLS = 4 * TILE_COLS;
 const PANEL_BYTES = 1024;
 const FEW_ROWS = 8;
@@ -26,11 +29,15 @@ function roundUp(value: number, step: number): number {
 
 /** A product with m rows over k: packed rows, and for each thread packed columns and sums. */
 function productBytes(m: number, k: number, threads: number): number {
-  const rows = roundUp(Math.min(m, BLOCK_ROWS), TILE_ROWS);
+  // The same for every instruction set: room for whichever tiles need more.
+  const rows = Math.max(
+    roundUp(Math.min(m, BLOCK_ROWS), TILE_ROWS),
+    roundUp(Math.min(m, TILED_BLOCK_ROWS), TILE_SIDE),
+  );
   return align(4 * rows * k) + threads * (TILE_COLS * PANEL_BYTES + align(4 * PATCH_COLS * rows));
 }
 
-const even = (k: number) => roundUp(k, 2);
+const padded = (k: number) => roundUp(k, TILE_STEPS);
 
 function attentionBytes(headDim: number): number {
   const columns = roundUp(headDim, TILE_COLS);
@@ -46,20 +53,20 @@ function attentionBackwardBytes(headDim: number): number {
 }
 
 function linearBytes(rows: number, inner: number, rank: number, threads: number): number {
-  return rows <= FEW_ROWS ? align(4 * rows * (inner + rank)) : productBytes(rows, even(inner) + even(rank), threads);
+  return rows <= FEW_ROWS ? align(4 * rows * (inner + rank)) : productBytes(rows, padded(inner) + padded(rank), threads);
 }
 
 function headLossBytes({ inputs, outputs, attrs }: ShapedOp, threads: number): number {
   const width = axis(inputs[0], 1);
   const vocab = axis(inputs[1], 0);
   const chunk = attrs[0] as number;
-  let product = productBytes(chunk, even(width), threads);
+  let product = productBytes(chunk, padded(width), threads);
   let bytes = align(4 * chunk);
   if (outputs[2]) {
     bytes += align(4 * chunk * width);
-    product = Math.max(product, productBytes(chunk, even(Math.min(vocab, VOCAB_BLOCK)), threads));
+    product = Math.max(product, productBytes(chunk, padded(Math.min(vocab, VOCAB_BLOCK)), threads));
   }
-  if (outputs[3]) product = Math.max(product, productBytes(vocab, even(chunk), threads));
+  if (outputs[3]) product = Math.max(product, productBytes(vocab, padded(chunk), threads));
   return bytes + product;
 }
 
@@ -79,9 +86,9 @@ export function cpuWorkspaceBytes(shaped: ShapedOp, threads: number): number {
     case "linear":
       return linearBytes(axis(first, 0), axis(first, 1), axis(fourth, 1), threads);
     case "linearInput":
-      return productBytes(axis(first, 0), even(axis(first, 1)) + even(axis(third, 1)), threads);
+      return productBytes(axis(first, 0), padded(axis(first, 1)) + padded(axis(third, 1)), threads);
     case "linearWeight":
-      return productBytes(axis(first, 1), even(axis(first, 0)), threads);
+      return productBytes(axis(first, 1), padded(axis(first, 0)), threads);
     case "attention":
       return threads * attentionBytes(Math.floor(axis(first, 1) / (attrs[1] as number)));
     case "attentionBackward":

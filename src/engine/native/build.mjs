@@ -23,6 +23,7 @@ const kernelSets =
         { space: "avx2", name: "avx2", flags: ["-mavx2", "-mfma", "-mf16c"] },
         { space: "avx512", name: "avx512", flags: wide() },
         { space: "avx512bf16", name: "avx512-bf16", flags: [...wide(), "-mavx512bf16"] },
+        { space: "amx", name: "amx", flags: [...wide(), "-mamx-tile", "-mamx-bf16"] },
       ]
     : [{ space: "portable", name: "portable", flags: [] }];
 

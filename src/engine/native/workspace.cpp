@@ -5,7 +5,8 @@
 namespace tunebook {
 
 int64_t productBytes(int64_t m, int64_t k, int threads) {
-  const int64_t rows = roundUp(least(m, kBlockRows), kTileRows);
+  // The same for every instruction set: room for whichever tiles need more.
+  const int64_t rows = most(roundUp(least(m, kBlockRows), kTileRows), roundUp(least(m, kTiledBlockRows), kTileSide));
   return aligned(4 * rows * k) + threads * (kTileCols * kPanelBytes + aligned(4 * kPatchCols * rows));
 }
 
@@ -24,23 +25,23 @@ int64_t attentionBackwardBytes(int64_t headDim) {
   return aligned(4 * (packed + scores + second + 2 * kQueries * columns + 2 * kQueries));
 }
 
-static int64_t even(int64_t k) { return roundUp(k, 2); }
+static int64_t padded(int64_t k) { return roundUp(k, kTileSteps); }
 
 static int64_t linearBytes(const Op& op, int threads) {
   const int64_t rows = op.in(0).shape[0], inner = op.in(0).shape[1];
   const int64_t rank = op.in(3).present ? op.in(3).shape[1] : 0;
   if (rows <= kFewRows) return aligned(4 * rows * (inner + rank));
-  return productBytes(rows, even(inner) + even(rank), threads);
+  return productBytes(rows, padded(inner) + padded(rank), threads);
 }
 
 static int64_t headLossBytes(const Op& op, int threads) {
   const int64_t width = op.in(0).shape[1], vocab = op.in(1).shape[0], chunk = op.whole(0);
-  int64_t product = productBytes(chunk, even(width), threads), bytes = aligned(4 * chunk);
+  int64_t product = productBytes(chunk, padded(width), threads), bytes = aligned(4 * chunk);
   if (op.out(2).present) {
     bytes += aligned(4 * chunk * width);
-    product = most(product, productBytes(chunk, even(least(vocab, kVocabBlock)), threads));
+    product = most(product, productBytes(chunk, padded(least(vocab, kVocabBlock)), threads));
   }
-  if (op.out(3).present) product = most(product, productBytes(vocab, even(chunk), threads));
+  if (op.out(3).present) product = most(product, productBytes(vocab, padded(chunk), threads));
   return bytes + product;
 }
 
@@ -50,10 +51,10 @@ int64_t workspaceNeeded(const Op& op, int threads) {
       return linearBytes(op, threads);
     case Code::linearInput: {
       const int64_t rank = op.in(2).present ? op.in(2).shape[1] : 0;
-      return productBytes(op.in(0).shape[0], even(op.in(0).shape[1]) + even(rank), threads);
+      return productBytes(op.in(0).shape[0], padded(op.in(0).shape[1]) + padded(rank), threads);
     }
     case Code::linearWeight:
-      return productBytes(op.in(0).shape[1], even(op.in(0).shape[0]), threads);
+      return productBytes(op.in(0).shape[1], padded(op.in(0).shape[0]), threads);
     case Code::attention:
       return threads * attentionBytes(op.in(0).shape[1] / op.whole(1));
     case Code::attentionBackward:

@@ -5,11 +5,16 @@
 
 namespace tunebook {
 
-// Blocks of the matrix product. Every instruction set's tile divides these.
+// Blocks of the matrix product. The tiles of vectors divide these.
 constexpr int64_t kTileRows = 12;
 constexpr int64_t kTileCols = 32;
 /** Rows packed at a time. */
 constexpr int64_t kBlockRows = 43 * kTileRows;
+/** Tiles of AMX are squares of this side, in two by two quarters; products with them pack so many rows at a time. */
+constexpr int64_t kTileSide = 32;
+constexpr int64_t kTiledBlockRows = 16 * kTileSide;
+/** Room for k in f32, rounded up to this, is also room for it in bf16, rounded up to the 32 of a tile. */
+constexpr int64_t kTileSteps = 16;
 /** Columns that one thread sums at a time. */
 constexpr int64_t kPatchCols = 4 * kTileCols;
 /** Bytes of one column of a packed panel. */
@@ -27,7 +32,7 @@ constexpr int64_t kSquaresBlock = 4096;
 
 inline int64_t aligned(int64_t bytes) { return roundUp(bytes, kAlignment); }
 
-/** Scratch of a product with `m` rows, over `k` in all (each part of k rounded up to even). */
+/** Scratch of a product with `m` rows, over `k` in all (each part of k rounded up to kTileSteps). */
 int64_t productBytes(int64_t m, int64_t k, int threads);
 
 /** Scratch of one thread in attention and in its backward. */

@@ -1,6 +1,6 @@
 // Blocks of the product: rows are packed once for all columns, a panel of columns is packed by the thread that multiplies it.
 //
-//     for each block of at most kBlockRows rows
+//     for each block of at most kBlock rows
 //       all threads: pack the rows' panels, all of k                    -> workspace, shared
 //       all threads, a patch of at most kPatchCols columns (and a run of row panels) at a time:
 //         for each piece of k (whose packed rows fit the second-level cache)
@@ -9,23 +9,40 @@
 
 #include "product.h"
 
+#include "amx.h"
+
 namespace tunebook::TB_ISA {
 namespace {
 
+// Tile: Vectors of tile.h, or Tiles of amx.h.
+
+/** What bf16 activations are multiplied with. */
+#if defined(__AMX_BF16__)
+using HalfProducts = Tiles;
+#else
+using HalfProducts = Vectors<Products>;
+#endif
+
+/** How long a panel over k is. */
+template <class Tile>
+int64_t stepsOf(int64_t k) {
+  return roundUp(divideUp(k, Tile::kPerStep), Tile::kWholeSteps);
+}
+
 /** Sum of steps of all stretches: how long a packed row panel is. */
-template <class Layout>
+template <class Tile>
 int64_t stepsOf(const Product& product) {
   int64_t steps = 0;
-  for (int i = 0; i < product.count; i++) steps += divideUp(product.stretches[i].k, Layout::kPerStep);
+  for (int i = 0; i < product.count; i++) steps += stepsOf<Tile>(product.stretches[i].k);
   return steps;
 }
 
-template <class Layout>
+template <class Tile>
 void packRows(const Product& product, int64_t row, int64_t rows, uint32_t* panel) {
   for (int i = 0; i < product.count; i++) {
     const Stretch& stretch = product.stretches[i];
-    pack<Layout, kTileR>(stretch.a, row, rows, 0, stretch.k, panel);
-    panel += divideUp(stretch.k, Layout::kPerStep) * kTileR;
+    Tile::packRows(stretch.a, row, rows, stretch.k, panel);
+    panel += stepsOf<Tile>(stretch.k) * Tile::kRows;
   }
 }
 
@@ -52,63 +69,64 @@ struct Patch {
   int64_t column, columns;
 };
 
-template <class Layout>
+template <class Tile>
 void multiplyPatch(const Product& product, const Patch& patch, int64_t blockRow, int64_t blockRows, const uint32_t* packedRows,
                    uint32_t* columnPanel, float* sums) {
   constexpr int64_t kSteps = kPanelBytes / 4;
-  const int64_t panelWords = stepsOf<Layout>(product) * kTileR;
+  const int64_t panelWords = stepsOf<Tile>(product) * Tile::kRows;
   int64_t stretchStart = 0;
   for (int i = 0; i < product.count; i++) {
     const Stretch& stretch = product.stretches[i];
-    const int64_t steps = divideUp(stretch.k, Layout::kPerStep);
+    const int64_t steps = stepsOf<Tile>(stretch.k);
     for (int64_t s = 0; s < steps; s += kSteps) {
       const int64_t here = least(kSteps, steps - s);
-      const int64_t k0 = s * Layout::kPerStep, k1 = least(stretch.k, (s + here) * Layout::kPerStep);
-      for (int64_t j = 0; j < patch.columns; j += kTileC) {
-        const int64_t columns = least(kTileC, patch.columns - j);
-        pack<Layout, kTileC>(stretch.b, patch.column + j, columns, k0, k1, columnPanel);
+      const int64_t k0 = s * Tile::kPerStep, k1 = least(stretch.k, (s + here) * Tile::kPerStep);
+      for (int64_t j = 0; j < patch.columns; j += Tile::kColumns) {
+        const int64_t columns = least(Tile::kColumns, patch.columns - j);
+        Tile::packColumns(stretch.b, patch.column + j, columns, k0, k1, columnPanel);
         for (int64_t panel = patch.firstPanel; panel < patch.lastPanel; panel++) {
-          multiplyTile<Layout>(least(kTileR, blockRows - panel * kTileR), columns, here,
-                               packedRows + panel * panelWords + (stretchStart + s) * kTileR, columnPanel,
-                               sums + panel * kTileR * kPatchCols + j, kPatchCols, s == 0 ? stretch.beta : 1.0f);
+          Tile::multiply(least(Tile::kRows, blockRows - panel * Tile::kRows), columns, here,
+                         packedRows + panel * panelWords + (stretchStart + s) * Tile::kRows, columnPanel,
+                         sums + panel * Tile::kRows * kPatchCols + j, kPatchCols, s == 0 ? stretch.beta : 1.0f);
         }
       }
     }
     stretchStart += steps;
   }
-  const int64_t end = least(blockRows, patch.lastPanel * kTileR);
-  for (int64_t row = patch.firstPanel * kTileR; row < end; row++) {
+  const int64_t end = least(blockRows, patch.lastPanel * Tile::kRows);
+  for (int64_t row = patch.firstPanel * Tile::kRows; row < end; row++) {
     const float* from = sums + row * kPatchCols;
     if (product.outType == DType::f32) writeRow<float>(product, from, blockRow + row, patch.column, patch.columns);
     else writeRow<bf16>(product, from, blockRow + row, patch.column, patch.columns);
   }
 }
 
-template <class Layout>
+template <class Tile>
 void multiplyAs(const Product& product, char* workspace, Run& run) {
-  const int64_t panelWords = stepsOf<Layout>(product) * kTileR;
-  const int64_t blockMost = roundUp(least(product.m, kBlockRows), kTileRows);
+  const int64_t panelWords = stepsOf<Tile>(product) * Tile::kRows;
+  const int64_t blockMost = roundUp(least(product.m, Tile::kBlock), Tile::kRows);
   auto* packedRows = reinterpret_cast<uint32_t*>(workspace);
-  char* scratch = workspace + aligned(4 * panelWords / kTileR * blockMost);
+  char* scratch = workspace + aligned(4 * panelWords / Tile::kRows * blockMost);
   const int64_t sumBytes = aligned(4 * kPatchCols * blockMost), scratchBytes = kTileCols * kPanelBytes + sumBytes;
-  const int64_t columnPanels = divideUp(product.n, kTileC);
-  for (int64_t row = 0; row < product.m && !run.cancelled(); row += kBlockRows) {
-    const int64_t rows = least(kBlockRows, product.m - row), panels = divideUp(rows, kTileR);
+  const int64_t columnPanels = divideUp(product.n, Tile::kColumns);
+  for (int64_t row = 0; row < product.m && !run.cancelled(); row += Tile::kBlock) {
+    const int64_t rows = least(Tile::kBlock, product.m - row), panels = divideUp(rows, Tile::kRows);
     run.each(panels, [&](int64_t panel, int) {
-      const int64_t first = row + panel * kTileR;
-      packRows<Layout>(product, first, least(kTileR, row + rows - first), packedRows + panel * panelWords);
+      const int64_t first = row + panel * Tile::kRows;
+      packRows<Tile>(product, first, least(Tile::kRows, row + rows - first), packedRows + panel * panelWords);
     });
     // Every thread gets a few patches: narrower ones where columns are few, and then parts of the rows. No sum depends on how.
     const int64_t wanted = run.pool.threads() > 1 ? 3 * run.pool.threads() : 1;
-    const int64_t widest = kPatchCols / kTileC, width = most(1, least(widest, columnPanels / wanted)) * kTileC;
+    const int64_t widest = kPatchCols / Tile::kColumns, width = most(1, least(widest, columnPanels / wanted)) * Tile::kColumns;
     const int64_t patches = divideUp(product.n, width);
-    const int64_t parts = most(1, least(divideUp(wanted, patches), panels / 4));
+    const int64_t parts = most(1, least(divideUp(wanted, patches), panels / Tile::kFewestPanels));
     run.each(patches * parts, [&](int64_t task, int thread) {
       const int64_t part = task % parts, column = task / parts * width;
       const Patch patch{panels * part / parts, panels * (part + 1) / parts, column, least(width, product.n - column)};
+      [[maybe_unused]] const typename Tile::Held held;
       char* own = scratch + thread * scratchBytes;
-      multiplyPatch<Layout>(product, patch, row, rows, packedRows, reinterpret_cast<uint32_t*>(own),
-                            reinterpret_cast<float*>(own + kTileCols * kPanelBytes));
+      multiplyPatch<Tile>(product, patch, row, rows, packedRows, reinterpret_cast<uint32_t*>(own),
+                          reinterpret_cast<float*>(own + kTileCols * kPanelBytes));
     });
   }
 }
@@ -116,8 +134,8 @@ void multiplyAs(const Product& product, char* workspace, Run& run) {
 }  // namespace
 
 void multiply(const Product& product, char* workspace, Run& run) {
-  if (product.half) multiplyAs<Products>(product, workspace, run);
-  else multiplyAs<Singles>(product, workspace, run);
+  if (product.half) multiplyAs<HalfProducts>(product, workspace, run);
+  else multiplyAs<Vectors<Singles>>(product, workspace, run);
 }
 
 }  // namespace tunebook::TB_ISA

@@ -24,7 +24,7 @@ struct Product {
   int count = 1;
   float alpha = 1;
   bool accumulate = false;
-  /** Multiply as bf16 where the machine can; else as f32. */
+  /** Multiply as bf16 where the machine can (in tiles, see amx.h, or in vectors); else as f32. */
   bool half = false;
   char* out = nullptr;
   DType outType = DType::f32;
@@ -33,7 +33,7 @@ struct Product {
   DType biasType = DType::f32;
 };
 
-/** @param workspace - At least productBytes(m, sum of k each rounded up to even, threads). */
+/** @param workspace - At least productBytes(m, sum of k each rounded up to kTileSteps, threads). */
 void multiply(const Product& product, char* workspace, Run& run);
 
 }  // namespace tunebook::TB_ISA

@@ -73,4 +73,33 @@ static void multiplyTile(int64_t rows, int64_t columns, int64_t steps, const uin
   tiles[rows - 1][columns > kLanes](steps, a, b, c, stride, beta);
 }
 
+/** Needs no preparation of the thread. */
+struct NothingHeld {
+  NothingHeld() {}
+};
+
+/** What product.cpp multiplies with: the tile above, for one layout of its panels. */
+template <class Layout>
+struct Vectors {
+  static constexpr int64_t kPerStep = Layout::kPerStep;
+  static constexpr int64_t kRows = kTileR, kColumns = kTileC, kBlock = kBlockRows;
+  /** Steps of a panel are rounded up to a multiple of this. */
+  static constexpr int64_t kWholeSteps = 1;
+  /** Row panels that are worth packing the columns once more. */
+  static constexpr int64_t kFewestPanels = 4;
+  /** Lives while a thread multiplies. */
+  using Held = NothingHeld;
+
+  static void packRows(const Factor& factor, int64_t first, int64_t count, int64_t k, uint32_t* panel) {
+    pack<Layout, kRows>(factor, first, count, 0, k, panel);
+  }
+  static void packColumns(const Factor& factor, int64_t first, int64_t count, int64_t k0, int64_t k1, uint32_t* panel) {
+    pack<Layout, kColumns>(factor, first, count, k0, k1, panel);
+  }
+  static void multiply(int64_t rows, int64_t columns, int64_t steps, const uint32_t* a, const uint32_t* b, float* c, int64_t stride,
+                       float beta) {
+    multiplyTile<Layout>(rows, columns, steps, a, b, c, stride, beta);
+  }
+};
+
 }  // namespace tunebook::TB_ISA

@@ -1,6 +1,6 @@
 // The most this machine can do: multiply-adds on registers only. What test/bench/gemm.ts compares the products with.
 
-#include "../gemm/tile.h"
+#include "../gemm/amx.h"
 #include "kernels.h"
 
 namespace tunebook::TB_ISA {
@@ -32,6 +32,26 @@ static double spin() {
   return sum(all) == 0 ? flop : flop + 1;
 }
 
+#if defined(__AMX_BF16__)
+
+static double spinTiles() {
+  constexpr int kRounds = 50000;
+  const TilesHeld held;
+  for (int round = 0; round < kRounds; round++) {
+    _tile_dpbf16ps(0, 4, 6);
+    _tile_dpbf16ps(1, 4, 7);
+    _tile_dpbf16ps(2, 5, 6);
+    _tile_dpbf16ps(3, 5, 7);
+  }
+  return 2.0 * 4 * 16 * 16 * 32 * kRounds;
+}
+
+double peak(bool pairs) { return pairs ? spinTiles() : spin<Singles>(); }
+
+#else
+
 double peak(bool pairs) { return pairs ? spin<Products>() : spin<Singles>(); }
+
+#endif
 
 }  // namespace tunebook::TB_ISA
