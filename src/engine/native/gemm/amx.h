@@ -54,18 +54,18 @@ static void multiplyTiles(int64_t steps, const uint32_t* a, const uint32_t* b, f
     if constexpr (R > 1) _tile_loadd(2, c + 16 * stride, apart);
     if constexpr (R > 1 && C > 1) _tile_loadd(3, c + 16 * stride + 16, apart);
   }
-  for (int64_t s = 0; s < steps; s += 16, a += 16 * 32, b += 16 * 32) {
-    _tile_loadd(6, b, 128);
+  const float* next = c + 16 * R * stride;
+  for (int64_t s = 0; s < steps; s += 16, a += 16 * 32, b += 16 * 32, next += 2 * stride) {
+    // The sums of the rows below come next, out of the second-level cache.
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) __builtin_prefetch(next + i / 2 * stride + i % 2 * 16, 1);
     _tile_loadd(4, a, 64);
+    _tile_loadd(6, b, 128);
+    if constexpr (C > 1) _tile_loadd(7, b + 16, 128);
+    if constexpr (R > 1) _tile_loadd(5, a + 16 * 16, 64);
     _tile_dpbf16ps(0, 4, 6);
-    if constexpr (C > 1) {
-      _tile_loadd(7, b + 16, 128);
-      _tile_dpbf16ps(1, 4, 7);
-    }
-    if constexpr (R > 1) {
-      _tile_loadd(5, a + 16 * 16, 64);
-      _tile_dpbf16ps(2, 5, 6);
-    }
+    if constexpr (C > 1) _tile_dpbf16ps(1, 4, 7);
+    if constexpr (R > 1) _tile_dpbf16ps(2, 5, 6);
     if constexpr (R > 1 && C > 1) _tile_dpbf16ps(3, 5, 7);
   }
   _tile_stored(0, c, apart);
@@ -83,20 +83,20 @@ struct Tiles {
   static_assert(kRows == kTileSide && kColumns <= kTileCols && kLanes == 16, "workspace.h counts on it");
 
   template <class T>
-  static void packRowsAs(const Factor& factor, int64_t first, int64_t count, int64_t k, uint32_t* panel) {
+  static void packRowsAs(const Factor& factor, int64_t first, int64_t count, int64_t from, int64_t to, uint32_t* panel) {
     const T* data = reinterpret_cast<const T*>(factor.data);
-    for (int64_t k0 = 0; k0 < k; k0 += 32) {
-      const int64_t left = k - k0;
+    for (int64_t k = from; k < to; k += 32) {
+      const int64_t left = to - k;
       for (int64_t half = 0; half < kRows; half += 16, panel += 16 * 16) {
         const int64_t there = least(16, count - half);
         Words32 square[16] = {};
         if (!factor.turned) {
-          for (int64_t i = 0; i < there; i++) square[i] = Pairs::along(data + factor.rowAt(first + half + i) + k0, left, factor.round);
+          for (int64_t i = 0; i < there; i++) square[i] = Pairs::along(data + factor.rowAt(first + half + i) + k, left, factor.round);
         } else if (there > 0) {
-          const T* from = data + first + half;
+          const T* row = data + first + half;
           for (int64_t s = 0; s < 16 && 2 * s < left; s++) {
-            const T* two = 2 * s + 1 < left ? from + factor.rowAt(k0 + 2 * s + 1) : nullptr;
-            square[s] = Pairs::across(from + factor.rowAt(k0 + 2 * s), two, there, factor.round);
+            const T* two = 2 * s + 1 < left ? row + factor.rowAt(k + 2 * s + 1) : nullptr;
+            square[s] = Pairs::across(row + factor.rowAt(k + 2 * s), two, there, factor.round);
           }
           transpose(square);
         }
@@ -105,8 +105,8 @@ struct Tiles {
     }
   }
 
-  static void packRows(const Factor& factor, int64_t first, int64_t count, int64_t k, uint32_t* panel) {
-    withType(factor.type, [&](auto* type) { packRowsAs<std::remove_pointer_t<decltype(type)>>(factor, first, count, k, panel); });
+  static void packRows(const Factor& factor, int64_t first, int64_t count, int64_t k0, int64_t k1, uint32_t* panel) {
+    withType(factor.type, [&](auto* type) { packRowsAs<std::remove_pointer_t<decltype(type)>>(factor, first, count, k0, k1, panel); });
   }
 
   static void packColumns(const Factor& factor, int64_t first, int64_t count, int64_t k0, int64_t k1, uint32_t* panel) {

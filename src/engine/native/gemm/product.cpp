@@ -29,7 +29,7 @@ int64_t stepsOf(int64_t k) {
   return roundUp(divideUp(k, Tile::kPerStep), Tile::kWholeSteps);
 }
 
-/** Sum of steps of all stretches: how long a packed row panel is. */
+/** Sum of steps of all stretches: how long a packed row is. */
 template <class Tile>
 int64_t stepsOf(const Product& product) {
   int64_t steps = 0;
@@ -37,12 +37,23 @@ int64_t stepsOf(const Product& product) {
   return steps;
 }
 
-template <class Tile>
-void packRows(const Product& product, int64_t row, int64_t rows, uint32_t* panel) {
+/** Steps of one piece of k: its packed columns fit the first-level cache. */
+constexpr int64_t kPieceSteps = kPanelBytes / 4;
+
+/**
+ * body(stretch, first step of it, steps, k0, k1, packed rows) for the pieces of k in their order. The panels of a piece lie side by side:
+ * panels whole stretches apart would share sets of the second-level cache and push each other out.
+ */
+template <class Tile, class Words, class Body>
+void eachPiece(const Product& product, int64_t panels, Words* packed, const Body& body) {
   for (int i = 0; i < product.count; i++) {
     const Stretch& stretch = product.stretches[i];
-    Tile::packRows(stretch.a, row, rows, stretch.k, panel);
-    panel += stepsOf<Tile>(stretch.k) * Tile::kRows;
+    const int64_t steps = stepsOf<Tile>(stretch.k);
+    for (int64_t s = 0; s < steps; s += kPieceSteps) {
+      const int64_t here = least(kPieceSteps, steps - s);
+      body(stretch, s, here, s * Tile::kPerStep, least(stretch.k, (s + here) * Tile::kPerStep), packed);
+      packed += panels * here * Tile::kRows;
+    }
   }
 }
 
@@ -72,27 +83,17 @@ struct Patch {
 template <class Tile>
 void multiplyPatch(const Product& product, const Patch& patch, int64_t blockRow, int64_t blockRows, const uint32_t* packedRows,
                    uint32_t* columnPanel, float* sums) {
-  constexpr int64_t kSteps = kPanelBytes / 4;
-  const int64_t panelWords = stepsOf<Tile>(product) * Tile::kRows;
-  int64_t stretchStart = 0;
-  for (int i = 0; i < product.count; i++) {
-    const Stretch& stretch = product.stretches[i];
-    const int64_t steps = stepsOf<Tile>(stretch.k);
-    for (int64_t s = 0; s < steps; s += kSteps) {
-      const int64_t here = least(kSteps, steps - s);
-      const int64_t k0 = s * Tile::kPerStep, k1 = least(stretch.k, (s + here) * Tile::kPerStep);
-      for (int64_t j = 0; j < patch.columns; j += Tile::kColumns) {
-        const int64_t columns = least(Tile::kColumns, patch.columns - j);
-        Tile::packColumns(stretch.b, patch.column + j, columns, k0, k1, columnPanel);
-        for (int64_t panel = patch.firstPanel; panel < patch.lastPanel; panel++) {
-          Tile::multiply(least(Tile::kRows, blockRows - panel * Tile::kRows), columns, here,
-                         packedRows + panel * panelWords + (stretchStart + s) * Tile::kRows, columnPanel,
-                         sums + panel * Tile::kRows * kPatchCols + j, kPatchCols, s == 0 ? stretch.beta : 1.0f);
-        }
+  const auto piece = [&](const Stretch& stretch, int64_t s, int64_t steps, int64_t k0, int64_t k1, const uint32_t* packed) {
+    for (int64_t j = 0; j < patch.columns; j += Tile::kColumns) {
+      const int64_t columns = least(Tile::kColumns, patch.columns - j);
+      Tile::packColumns(stretch.b, patch.column + j, columns, k0, k1, columnPanel);
+      for (int64_t panel = patch.firstPanel; panel < patch.lastPanel; panel++) {
+        Tile::multiply(least(Tile::kRows, blockRows - panel * Tile::kRows), columns, steps, packed + panel * steps * Tile::kRows,
+                       columnPanel, sums + panel * Tile::kRows * kPatchCols + j, kPatchCols, s == 0 ? stretch.beta : 1.0f);
       }
     }
-    stretchStart += steps;
-  }
+  };
+  eachPiece<Tile>(product, divideUp(blockRows, Tile::kRows), packedRows, piece);
   const int64_t end = least(blockRows, patch.lastPanel * Tile::kRows);
   for (int64_t row = patch.firstPanel * Tile::kRows; row < end; row++) {
     const float* from = sums + row * kPatchCols;
@@ -103,17 +104,20 @@ void multiplyPatch(const Product& product, const Patch& patch, int64_t blockRow,
 
 template <class Tile>
 void multiplyAs(const Product& product, char* workspace, Run& run) {
-  const int64_t panelWords = stepsOf<Tile>(product) * Tile::kRows;
   const int64_t blockMost = roundUp(least(product.m, Tile::kBlock), Tile::kRows);
   auto* packedRows = reinterpret_cast<uint32_t*>(workspace);
-  char* scratch = workspace + aligned(4 * panelWords / Tile::kRows * blockMost);
+  char* scratch = workspace + aligned(4 * stepsOf<Tile>(product) * blockMost);
   const int64_t sumBytes = aligned(4 * kPatchCols * blockMost), scratchBytes = kTileCols * kPanelBytes + sumBytes;
   const int64_t columnPanels = divideUp(product.n, Tile::kColumns);
   for (int64_t row = 0; row < product.m && !run.cancelled(); row += Tile::kBlock) {
     const int64_t rows = least(Tile::kBlock, product.m - row), panels = divideUp(rows, Tile::kRows);
     run.each(panels, [&](int64_t panel, int) {
       const int64_t first = row + panel * Tile::kRows;
-      packRows<Tile>(product, first, least(Tile::kRows, row + rows - first), packedRows + panel * panelWords);
+      const int64_t count = least(Tile::kRows, row + rows - first);
+      const auto piece = [&](const Stretch& stretch, int64_t, int64_t steps, int64_t k0, int64_t k1, uint32_t* packed) {
+        Tile::packRows(stretch.a, first, count, k0, k1, packed + panel * steps * Tile::kRows);
+      };
+      eachPiece<Tile>(product, panels, packedRows, piece);
     });
     // Every thread gets a few patches: narrower ones where columns are few, and then parts of the rows. No sum depends on how.
     const int64_t wanted = run.pool.threads() > 1 ? 3 * run.pool.threads() : 1;

@@ -90,8 +90,8 @@ struct Vectors {
   /** Lives while a thread multiplies. */
   using Held = NothingHeld;
 
-  static void packRows(const Factor& factor, int64_t first, int64_t count, int64_t k, uint32_t* panel) {
-    pack<Layout, kRows>(factor, first, count, 0, k, panel);
+  static void packRows(const Factor& factor, int64_t first, int64_t count, int64_t k0, int64_t k1, uint32_t* panel) {
+    pack<Layout, kRows>(factor, first, count, k0, k1, panel);
   }
   static void packColumns(const Factor& factor, int64_t first, int64_t count, int64_t k0, int64_t k1, uint32_t* panel) {
     pack<Layout, kColumns>(factor, first, count, k0, k1, panel);
