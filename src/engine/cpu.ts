@@ -68,7 +68,8 @@ class CpuDevice implements Device {
     }
     const used = addon.isaOf(this.handle);
     const model = cpus()[0]?.model.trim() ?? "processor";
-    const computeDTypes: readonly DType[] = used === "amx" || used === "avx512-bf16" ? ["bf16", "f32"] : ["f32", "bf16"];
+    const computeDTypes: readonly DType[] =
+      used === "amx" || used === "avx512-bf16" ? ["bf16", "f32"] : ["f32", "bf16"];
     this.info = {
       description: `${model}, ${used}, ${threads} of ${availableParallelism()} threads`,
       threads,

@@ -30,10 +30,7 @@ function roundUp(value: number, step: number): number {
 /** A product with m rows over k: packed rows, and for each thread packed columns and sums. */
 function productBytes(m: number, k: number, threads: number): number {
   // The same for every instruction set: room for whichever tiles need more.
-  const rows = Math.max(
-    roundUp(Math.min(m, BLOCK_ROWS), TILE_ROWS),
-    roundUp(Math.min(m, TILED_BLOCK_ROWS), TILE_SIDE),
-  );
+  const rows = Math.max(roundUp(Math.min(m, BLOCK_ROWS), TILE_ROWS), roundUp(Math.min(m, TILED_BLOCK_ROWS), TILE_SIDE));
   return align(4 * rows * k) + threads * (TILE_COLS * PANEL_BYTES + align(4 * PATCH_COLS * rows));
 }
 
@@ -53,7 +50,9 @@ function attentionBackwardBytes(headDim: number): number {
 }
 
 function linearBytes(rows: number, inner: number, rank: number, threads: number): number {
-  return rows <= FEW_ROWS ? align(4 * rows * (inner + rank)) : productBytes(rows, padded(inner) + padded(rank), threads);
+  return rows <= FEW_ROWS
+    ? align(4 * rows * (inner + rank))
+    : productBytes(rows, padded(inner) + padded(rank), threads);
 }
 
 function headLossBytes({ inputs, outputs, attrs }: ShapedOp, threads: number): number {

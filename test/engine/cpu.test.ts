@@ -7,7 +7,9 @@ import { cpuDevice, cpuInstructionSets } from "../../src/engine/cpu.js";
 import { type Device, EngineError } from "../../src/engine/device.js";
 import { neutralUniforms } from "../../src/engine/ops.js";
 import type { Program } from "../../src/engine/program.js";
+import { referenceDevice } from "../../src/engine/reference/index.js";
 import { cpuWorkspaceBytes } from "../../src/engine/workspace.js";
+import { expectClose } from "../close.js";
 import { Bench, type OneOp, programOf, runOne, seeded } from "./contract/build.js";
 import { allCases } from "./contract/judge.js";
 import { Make } from "./contract/make.js";
@@ -148,6 +150,58 @@ describe("workspace", () => {
     expect(bytes(3) - bytes(2)).toBe(bytes(2) - bytes(1));
     // 72 packed rows of 32 numbers, and for one thread a panel of 32 KiB and 72 rows of 128 sums.
     expect(bytes(1)).toBe(72 * 32 * 4 + 32 * 1024 + 72 * 128 * 4);
+  });
+});
+
+/** Beyond one block of rows, two pieces of the sums, and one patch of columns, each with a tail; in bf16. */
+const half = (shape: readonly number[], seed: number, spread = 1) =>
+  ({ dtype: "bf16", shape, data: seeded(shape, seed, spread) }) as const;
+const halves: readonly OneOp[] = [
+  one(
+    "linear",
+    {
+      x: half([530, 1061], 1),
+      w: half([141, 1061], 2, 1 / 32),
+      h: half([530, 9], 3),
+      b: half([141, 9], 4, 1 / 3),
+      y: { dtype: "f32", shape: [530, 141] },
+    },
+    { scale: 0.37 },
+  ),
+  one(
+    "linearInput",
+    {
+      dy: half([530, 1061], 5),
+      w: half([1061, 141], 6, 1 / 32),
+      g: half([530, 9], 7),
+      a: half([9, 141], 8, 1 / 3),
+      dx: { dtype: "bf16", shape: [530, 141] },
+    },
+    { alpha: 0.37, accumulate: 0 },
+  ),
+  one(
+    "linearWeight",
+    {
+      dy: half([1061, 530], 9),
+      x: half([1061, 45], 10, 1 / 32),
+      dW: { shape: [530, 45], data: seeded([530, 45], 11) },
+    },
+    { alpha: 0.37 },
+  ),
+];
+
+describe.each(halves)("bf16 over many blocks: $op", (given) => {
+  const exact = runOne(referenceDevice({ exact: true }), given);
+
+  test.each(cpuInstructionSets())("%s gives the exact sums, and the same bits on 1 and 3 threads", async (isa) => {
+    const [single, several] = [open({ isa, threads: 1 }), open({ isa, threads: 3 })];
+    const [actual, again] = [await runOne(single, given), await runOne(several, given)];
+    for (const [name, values] of Object.entries(await exact)) {
+      // Both are rounded to the 8 bits of bf16: near the middle of two numbers, to either. f32: sums of 1070 products in another order.
+      const relative = given.operands[name]?.dtype === "bf16" ? 2 ** -7 : 0;
+      expectClose(actual[name], values, { absolute: 2e-5, relative }, name);
+      expectClose(again[name], actual[name] ?? [], {}, name);
+    }
   });
 });
 
