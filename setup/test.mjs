@@ -25,6 +25,15 @@ function report(file) {
   return existsSync(file) ? JSON.parse(readFileSync(file, "utf8")) : undefined;
 }
 
+/** Tests of all runners together. */
+const tests = { passed: 0, failed: 0, skipped: 0 };
+
+function count(passed, failed, skipped) {
+  tests.passed += passed;
+  tests.failed += failed;
+  tests.skipped += skipped;
+}
+
 const stages = {
   types: async () => {
     for (const project of projects) {
@@ -50,6 +59,7 @@ const stages = {
     const counts = report(file);
     if (!counts) return { good: false, says: "vitest did not come to an end" };
     const { numPassedTests: passed, numFailedTests: failed, numPendingTests: skipped } = counts;
+    count(passed, failed, skipped);
     return { good: good && passed > 0, says: `${passed} passed, ${failed} failed, ${skipped} skipped` };
   },
 
@@ -66,6 +76,7 @@ const stages = {
     const counts = report(file)?.stats;
     if (!counts) return { good: false, says: "Playwright did not come to an end" };
     const none = counts.expected === 0;
+    count(counts.expected, counts.unexpected, counts.skipped);
     return {
       good: good && !none,
       says: `${counts.expected} passed, ${counts.unexpected} failed, ${counts.skipped} skipped`,
@@ -100,4 +111,7 @@ for (const name of names) {
 console.log(
   `\n--- summary\n${lines.join("\n")}\n  ${allGood ? "all passed" : "NOT all passed"} in ${((Date.now() - began) / 1000).toFixed(0)} s`,
 );
+if (tests.passed + tests.failed > 0) {
+  console.log(`tests: ${tests.passed} passed, ${tests.failed} failed, ${tests.skipped} skipped`);
+}
 process.exit(allGood ? 0 : 1);
