@@ -156,8 +156,11 @@ type ValueOf<S> = S extends OptionSpec<infer T> ? T : never;
 /** All options of the table with their values. Saved beside the adapter as options.json. */
 export type ResolvedOptions = { readonly [K in keyof Table]: ValueOf<Table[K]> };
 
+/** A row, or an object whose fields make one: instruction, input and output; prompt and response; text. */
+type RowLike = Row | Readonly<Record<string, unknown>>;
+
 /** Rows, or the path of a file of rows. */
-export type RowSource = string | Iterable<Row> | AsyncIterable<Row> | Promise<Iterable<Row>>;
+export type RowSource = string | Iterable<RowLike> | AsyncIterable<RowLike> | Promise<Iterable<RowLike>>;
 
 /**
  * Answers prompts with the base and with the model as it is trained so far. Handed in, so that train/ need not know how to generate.
