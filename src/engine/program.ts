@@ -17,6 +17,11 @@ export const categories = [
 ] as const;
 export type Category = (typeof categories)[number];
 
+/** Bytes of all categories together; a category that is absent, as in an older file, counts nothing. */
+export function totalBytes(memory: Readonly<Partial<Record<Category, number>>>): number {
+  return categories.reduce((sum, category) => sum + (memory[category] ?? 0), 0);
+}
+
 /** Every buffer starts at a multiple of this many bytes. */
 export const ALIGNMENT = 256;
 

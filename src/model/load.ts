@@ -13,7 +13,7 @@ import { CheckpointError, openCheckpoint } from "./weights/index.js";
 export interface LoadOptions {
   /** "auto" takes the fastest there is. @default "auto" */
   readonly device?: DeviceName | Device;
-  /** Dtype of activations and of weights in memory. @default the first the device computes in: bf16 on cpu, f32 on tfjs */
+  /** Dtype of activations and of weights in memory. @default bf16 where the device computes in it, as cpu does; f32 on tfjs */
   readonly dtype?: ComputeDType;
   /** Longest text in tokens to prepare positions for. @default what config.json allows, at most 4096 */
   readonly contextTokens?: number;

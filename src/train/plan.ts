@@ -1,7 +1,7 @@
 // Everything a run will allocate, to the byte, before it allocates anything. Next to read: step.ts, which allocates exactly this.
 
 import { setImmediate } from "node:timers/promises";
-import { type Arena, type Category, categories, type Device, type Program } from "../engine/index.js";
+import { type Arena, type Category, categories, type Device, type Program, totalBytes } from "../engine/index.js";
 import type { PlannedProgram } from "../graph/index.js";
 import type { Model } from "../model/index.js";
 import { fitBudget, type LayerChoice } from "./budget.js";
@@ -90,7 +90,7 @@ export async function planRun(
     gradients: layout.gradients.bytes,
     optimizer: layout.optimizer.bytes,
   });
-  const totalWith = (programs: readonly Program[]) => total(bytesWith(programs)) + (beside ? total(beside) : 0);
+  const totalWith = (programs: readonly Program[]) => totalBytes(bytesWith(programs)) + totalBytes(beside ?? {});
   const recompute = await chooseRecompute(model, options, buckets.train, {
     program: async (bucket, choices) =>
       (await lossProgram(model, bucket, layout, { gradients: true, recompute: choices })).program,
@@ -143,10 +143,6 @@ export function largest(programs: readonly Program[]): MemoryBytes {
     Math.max(0, ...programs.map(({ arenaBytes }) => arenaBytes[category])),
   ]);
   return Object.fromEntries(entries) as MemoryBytes;
-}
-
-export function total(memory: MemoryBytes): number {
-  return categories.reduce((sum, category) => sum + memory[category], 0);
 }
 
 export function addBytes(a: MemoryBytes, b: MemoryBytes): MemoryBytes {

@@ -1,7 +1,6 @@
 // Numbers as people read them: bytes, durations, counts, losses. Used by every view of a run.
 
-import { categories } from "../engine/program.js";
-import type { MemoryBytes } from "../train/events.js";
+export { totalBytes } from "../engine/program.js";
 
 const units = ["B", "KiB", "MiB", "GiB", "TiB"] as const;
 
@@ -14,10 +13,6 @@ export function formatBytes(bytes: number): string {
     unit += 1;
   }
   return unit === 0 ? `${Math.round(value)} B` : `${value.toPrecision(3)} ${units[unit]}`;
-}
-
-export function totalBytes(memory: MemoryBytes): number {
-  return categories.reduce((sum, category) => sum + (memory[category] ?? 0), 0);
 }
 
 /** 83.4 -> "1 min 23 s". */

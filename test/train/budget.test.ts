@@ -1,10 +1,9 @@
 // A memory budget: as little arithmetic as possible is repeated, the run stays within it to the byte, and its numbers do not change.
 
 import { describe, expect, test } from "vitest";
-import { categories, type Program } from "../../src/engine/index.js";
+import { categories, type Program, totalBytes as total } from "../../src/engine/index.js";
 import { fitBudget, type LayerChoice } from "../../src/train/budget.js";
 import type { MemoryBytes } from "../../src/train/events.js";
-import { total } from "../../src/train/plan.js";
 import { eventsOf, tinyLora, tinyOptions, trainTiny } from "./tiny-run.js";
 
 const layers = 6;

@@ -1,5 +1,5 @@
 // Trains the tutor's tokenizer: byte-pair merges inside words, every Chinese character and every digit a token of its own,
-// bytes for whatever else comes. Written in the tokenizer.json format. Next to read: make.ts.
+// bytes for whatever else comes. Written in the tokenizer.json format. Next to read: main.ts.
 
 /** What separates words when merges are learnt; no merge crosses it, so the same text always gives the same tokens. */
 const piecePattern = /▁?[A-Za-z]+|▁?[-+=]|#+|\n+|:\n?|./gsu;
