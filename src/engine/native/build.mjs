@@ -16,7 +16,7 @@ const product = join(root, "build", "tunebook.node");
 const PARALLEL = 2;
 
 /** Namespace, name for people, compiler flags. Best last; isa.cpp knows the same namespaces. */
-const kernelSets =
+const allSets =
   process.arch === "x64"
     ? [
         { space: "portable", name: "portable", flags: [] },
@@ -26,6 +26,21 @@ const kernelSets =
         { space: "amx", name: "amx", flags: [...wide(), "-mamx-tile", "-mamx-bf16"] },
       ]
     : [{ space: "portable", name: "portable", flags: [] }];
+
+/**
+ * The sets to build. `TUNEBOOK_BUILD_ISAS=portable,avx512-bf16` builds those alone, for shorter waits while working on kernels; the
+ * portable ones always belong to them.
+ */
+function chooseSets(names = process.env.TUNEBOOK_BUILD_ISAS) {
+  if (!names) return allSets;
+  const wanted = ["portable", ...names.split(",")];
+  const unknown = wanted.find((name) => !allSets.some((set) => set.name === name));
+  if (unknown !== undefined) {
+    const known = allSets.map(({ name }) => name).join(", ");
+    throw new Missing(`TUNEBOOK_BUILD_ISAS: expected names among ${known}, got "${unknown}"`);
+  }
+  return allSets.filter(({ name }) => wanted.includes(name));
+}
 
 function wide() {
   return ["-mavx2", "-mfma", "-mf16c", "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq"];
@@ -105,6 +120,8 @@ function run(program, parameters) {
 
 /** One object file: { source, object, flags }. Kernel files (gemm/, ops/) make one for each instruction set. */
 function objectsToMake(common) {
+  const kernelSets = chooseSets();
+  const built = kernelSets.map(({ space }) => `-DTB_BUILT_${space}`);
   const one = (source, suffix, flags) => ({
     source,
     object: join(
@@ -116,28 +133,41 @@ function objectsToMake(common) {
     flags: [...common, ...flags],
   });
   return filesUnder(here, ".cpp").flatMap((source) => {
-    if (dirname(source) === here) return [one(source, "", [])];
+    if (dirname(source) === here) return [one(source, "", built)];
     return kernelSets.map(({ space, name, flags }) =>
       one(source, `.${space}`, [...flags, `-DTB_ISA=${space}`, `-DTB_NAME=${name}`]),
     );
   });
 }
 
-async function compileAll(compiler, list, headerHash) {
+/** Of the compiler, its flags and all files of ours that went into an object, as the compiler listed them; undefined before the first time. */
+function objectHash(compiler, { object, flags }) {
+  const listing = `${object}.d`;
+  if (!existsSync(object) || !existsSync(listing)) return undefined;
+  const files = readFileSync(listing, "utf8")
+    .replace(/^[^:]*:/, "")
+    .split(/[\s\\]+/)
+    .filter(Boolean);
+  if (!files.every((file) => existsSync(file))) return undefined;
+  return hashOf(compiler.program, compiler.version, flags.join(" "), ...files.map((file) => readFileSync(file)));
+}
+
+async function compileAll(compiler, list) {
   const waiting = list.filter((unit) => {
-    unit.hash = hashOf(headerHash, compiler.program, compiler.version, unit.flags.join(" "), readFileSync(unit.source));
     const stamp = `${unit.object}.hash`;
-    return !existsSync(unit.object) || !existsSync(stamp) || readFileSync(stamp, "utf8") !== unit.hash;
+    const hash = objectHash(compiler, unit);
+    return !hash || !existsSync(stamp) || readFileSync(stamp, "utf8") !== hash;
   });
   // The longest first, so that none is left alone at the end.
   waiting.sort((a, b) => statSync(b.source).size - statSync(a.source).size);
   const next = async () => {
     for (let unit = waiting.shift(); unit; unit = waiting.shift()) {
       const made = `${unit.object}.${process.pid}`;
-      const output = await run(compiler.program, [...unit.flags, "-c", unit.source, "-o", made]);
+      const listing = ["-MMD", "-MF", `${unit.object}.d`];
+      const output = await run(compiler.program, [...unit.flags, ...listing, "-c", unit.source, "-o", made]);
       if (output) process.stderr.write(output);
       renameSync(made, unit.object);
-      writeFileSync(`${unit.object}.hash`, unit.hash);
+      writeFileSync(`${unit.object}.hash`, objectHash(compiler, unit));
     }
   };
   await Promise.all(Array.from({ length: PARALLEL }, next));
@@ -158,7 +188,7 @@ async function build() {
   const stamp = join(objects, "product.hash");
   if (existsSync(product) && existsSync(stamp) && readFileSync(stamp, "utf8") === whole) return;
   mkdirSync(objects, { recursive: true });
-  await compileAll(compiler, list, headerHash);
+  await compileAll(compiler, list);
   const made = `${product}.${process.pid}`;
   const shared = process.platform === "darwin" ? ["-bundle", "-undefined", "dynamic_lookup"] : ["-shared", "-pthread"];
   await run(compiler.program, [...shared, "-o", made, ...list.map(({ object }) => object)]);

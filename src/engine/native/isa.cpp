@@ -10,6 +10,7 @@
 
 namespace tunebook {
 
+// build.mjs says which sets it builds.
 namespace portable {
 extern const KernelSet kernelSet;
 }
@@ -26,6 +27,27 @@ extern const KernelSet kernelSet;
 namespace amx {
 extern const KernelSet kernelSet;
 }
+
+#if defined(TB_BUILT_avx2)
+constexpr const KernelSet* kAvx2 = &avx2::kernelSet;
+#else
+constexpr const KernelSet* kAvx2 = nullptr;
+#endif
+#if defined(TB_BUILT_avx512)
+constexpr const KernelSet* kAvx512 = &avx512::kernelSet;
+#else
+constexpr const KernelSet* kAvx512 = nullptr;
+#endif
+#if defined(TB_BUILT_avx512bf16)
+constexpr const KernelSet* kAvx512Bf16 = &avx512bf16::kernelSet;
+#else
+constexpr const KernelSet* kAvx512Bf16 = nullptr;
+#endif
+#if defined(TB_BUILT_amx)
+constexpr const KernelSet* kAmx = &amx::kernelSet;
+#else
+constexpr const KernelSet* kAmx = nullptr;
+#endif
 
 /**
  * Whether this process may use AMX: the processor has it, the system saves its state, and gives the permission, which is asked for here,
@@ -59,12 +81,15 @@ const KernelSet* const* kernelSets() {
   const bool products = wide && __builtin_cpu_supports("avx512bf16");
   // AMD's bf16 products do twice the work of f32 ones; Intel's do half (Sapphire Rapids: 112 against 225 GFLOP/s a core).
   const bool fast = products && __builtin_cpu_is("amd");
-  if (wide && permitTiles()) sets[count++] = &amx::kernelSet;
-  if (fast) sets[count++] = &avx512bf16::kernelSet;
-  if (wide) sets[count++] = &avx512::kernelSet;
-  if (products && !fast) sets[count++] = &avx512bf16::kernelSet;
+  const auto add = [&](bool runs, const KernelSet* set) {
+    if (runs && set) sets[count++] = set;
+  };
+  add(wide && permitTiles(), kAmx);
+  add(fast, kAvx512Bf16);
+  add(wide, kAvx512);
+  add(products && !fast, kAvx512Bf16);
   // Every processor with AVX2 and FMA has F16C as well.
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) sets[count++] = &avx2::kernelSet;
+  add(__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"), kAvx2);
 #endif
   sets[count] = &portable::kernelSet;
   return sets;
