@@ -69,7 +69,7 @@ class CpuDevice implements Device {
     const used = addon.isaOf(this.handle);
     const model = cpus()[0]?.model.trim() ?? "processor";
     const computeDTypes: readonly DType[] =
-      used === "amx" || used === "avx512-bf16" ? ["bf16", "f32"] : ["f32", "bf16"];
+      used === "amx" || used === "avx512-bf16" ? ["bf16", "f32", "f16"] : ["f32", "bf16", "f16"];
     this.info = {
       description: `${model}, ${used}, ${threads} of ${availableParallelism()} threads`,
       threads,

@@ -44,7 +44,7 @@ export const ops = {
    *     x [T, K] act   w [N, K] weight   bias? [N] weight   h? [T, r] act   b? [N, r] weight   y [T, N] act, or f32 (logits)
    *
    * `h` and `b` come together: the adapter's product rides along. Compute precision is x's dtype:
-   * when x is bf16, an f32 `w` or `b` is rounded to bf16 on its way into the product.
+   * when x is bf16, an f32 `w` or `b` is rounded to bf16 on its way into the product; when x is f16, it may be rounded to f16.
    */
   linear: { code: 6, inputs: ["x", "w", "bias?", "h?", "b?"], outputs: ["y"], attrs: ["scale"] },
 

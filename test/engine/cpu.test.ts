@@ -247,7 +247,7 @@ describe("options", () => {
   test("the description names the instruction set and the threads", () => {
     const { info } = open({ isa: "portable", threads: 2 });
     expect(info.description).toMatch(/portable, 2 of \d+ threads/);
-    expect(info).toMatchObject({ threads: 2, computeDTypes: ["f32", "bf16"] });
+    expect(info).toMatchObject({ threads: 2, computeDTypes: ["f32", "bf16", "f16"] });
   });
 });
 

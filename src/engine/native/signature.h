@@ -7,7 +7,7 @@ namespace tunebook {
 
 /**
  * Operands are written "name:dtype[sizes]", with "?" after the name of an optional one. Dtypes: `act` one floating dtype
- * (f32 or bf16 here) for all such operands of the op, `act/f32` the same or f32, `float` any floating dtype, `any`.
+ * for all such operands of the op, `act/f32` the same or f32, `float` any floating dtype, `any`.
  * Sizes are numbers, attributes, names bound where first met, or products of these; "[...]" is one shape for all that say so.
  */
 struct Signature {

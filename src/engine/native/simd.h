@@ -189,11 +189,10 @@ static inline void withType(DType type, const Body& body) {
   else body(static_cast<f16*>(nullptr));
 }
 
-/** As withType for activations, which are f32 or bf16. */
+/** As withType, for activations. */
 template <class Body>
 static inline void withAct(DType type, const Body& body) {
-  if (type == DType::f32) body(static_cast<float*>(nullptr));
-  else body(static_cast<bf16*>(nullptr));
+  withType(type, body);
 }
 
 }  // namespace tunebook::TB_ISA

@@ -166,12 +166,11 @@ struct Check {
       const auto wants = [&](const char* text) { return equals(parts[i].type, parts[i].typeLength, text); };
       const char* expected = nullptr;
       if (wants("act")) {
-        if (type == DType::f16 && !actKnown) expected = "f32 or bf16: this device has no f16 activations";
-        else if (actKnown ? type != act : type == DType::i32) expected = actKnown ? names[static_cast<int>(act)] : "f32 or bf16";
+        if (actKnown ? type != act : type == DType::i32) expected = actKnown ? names[static_cast<int>(act)] : "f32 or bf16 or f16";
         if (!actKnown) act = type;
         actKnown = true;
       } else if (wants("act/f32")) {
-        if (type != DType::f32 && type != act) expected = act == DType::f32 ? "f32" : "bf16 or f32";
+        if (type != DType::f32 && type != act) expected = act == DType::f32 ? "f32" : act == DType::bf16 ? "bf16 or f32" : "f16 or f32";
       } else if (wants("float")) {
         if (type == DType::i32) expected = "f32 or bf16 or f16";
       } else if (wants("f32")) {

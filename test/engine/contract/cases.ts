@@ -1,7 +1,8 @@
 // Cases of the contract, all but attention: every op at odd shapes, with and without its optional operands. Next: cases-attention.ts.
 
 import { IGNORED } from "../../../src/engine/ops.js";
-import { type Case, ints, type Make } from "./make.js";
+import type { OneOp } from "./build.js";
+import { type Act, type Case, ints, type Make } from "./make.js";
 
 /** [tokens, inputs, outputs] of a matrix: single ones, tails of tiles, and one size above a tile in each axis. */
 const matrices = [
@@ -118,6 +119,17 @@ for (const dtype of ["f32", "bf16", "f16"] as const) {
     }),
     "f32",
   );
+  add("linear", `in f16 with a weight in ${dtype}`, (make) => wide(make, 12, dtype), "f16");
+  add("linear", `of 3 rows in f16 with a weight in ${dtype}`, (make) => wide(make, 3, dtype), "f16");
+}
+
+/** Above and below the number of rows that are multiplied without packing. */
+function wide(make: Make, t: number, dtype: Act): OneOp {
+  return {
+    op: "linear",
+    operands: { x: make.act([t, 33]), w: make.weight([9, 33], 0.2, dtype), y: make.out([t, 9]) },
+    attrs: { scale: 1 },
+  };
 }
 
 for (const [t, h] of rows) {
@@ -190,7 +202,7 @@ for (const [t, h] of rows) {
       operands: { a: make.act([t, h]), b: make.act([t, h]), y: { ...make.out([t, h]), ...(sameAs && { sameAs }) } },
     }));
   }
-  for (const dtype of ["f32", "bf16"] as const) {
+  for (const dtype of ["f32", "bf16", "f16"] as const) {
     add("cast", `${size} to ${dtype}`, (make) => ({
       op: "cast",
       operands: { x: make.act([t, h]), y: make.out([t, h], dtype) },

@@ -191,4 +191,96 @@ onEveryDevice((device) => {
       });
     },
   );
+
+  describe.runIf(device.info.computeDTypes.includes("f16"))(
+    "with activations in f16 (skipped on a device that does not compute in it)",
+    () => {
+      const f16 = (shape: readonly number[], ...data: number[]) => ({
+        dtype: "f16" as const,
+        shape,
+        data: Array.from({ length: shape.reduce((a, b) => a * b, 1) }, (_, i) => data[i % data.length] as number),
+      });
+      const toF16 = (...data: number[]) =>
+        runOne(device, {
+          op: "cast",
+          operands: { x: { shape: [data.length], data }, y: { dtype: "f16", shape: [data.length] } },
+        });
+
+      test("results are rounded to nearest, ties to even, on the fast path of whole vectors and on their tails", async () => {
+        const given = [1 + 2 ** -11, 1 + 3 * 2 ** -11, 1 + 2 ** -11 + 2 ** -20, -2049, 2051];
+        const expected = [1, 1 + 2 ** -9, 1 + 2 ** -10, -2048, 2052];
+        const many = Array.from({ length: 8 }, () => given).flat();
+        const { y } = await toF16(...many);
+        expectClose(
+          y,
+          many.map((_, i) => expected[i % given.length] as number),
+          {},
+        );
+      });
+
+      test("what does not fit becomes infinite from halfway to the next step on, as in hardware", async () => {
+        const { y } = await toF16(65504, 65519, 65520, 1e6, -65520, 3e38);
+        expectClose(y, [65504, 65504, Infinity, Infinity, -Infinity, Infinity], {});
+      });
+
+      test("denormals are kept, down to 2^-24", async () => {
+        const { y } = await toF16(2 ** -14, 2 ** -15, 3 * 2 ** -24, 2 ** -24, 2 ** -25, -1.5 * 2 ** -24, 2 ** -26);
+        expectClose(y, [2 ** -14, 2 ** -15, 3 * 2 ** -24, 2 ** -24, 0, -(2 ** -23), 0], {});
+        const doubled = await runOne(device, {
+          op: "add",
+          operands: { a: f16([17], 2 ** -24), b: f16([17], 2 ** -24), y: f16([17], 0) },
+        });
+        expectClose(doubled["y"], new Float64Array(17).fill(2 ** -23), {});
+      });
+
+      test("a product overflows only where its result is stored: on the way, sums are f32", async () => {
+        const operands = { x: f16([9, 4], 300, 300, -300, -300), w: f16([2, 4], 300, 300, 300, 300.25) };
+        for (const dtype of ["f16", "f32"] as const) {
+          const one: OneOp = {
+            op: "linear",
+            operands: { ...operands, y: { dtype, shape: [9, 2] } },
+            attrs: { scale: 1 },
+          };
+          expectClose((await runOne(device, one))["y"], new Float64Array(18).fill(-75), {});
+        }
+        const large: OneOp = {
+          op: "linear",
+          operands: { x: f16([9, 4], 300), w: f16([2, 4], 300), y: f16([9, 2], 0) },
+          attrs: { scale: 1 },
+        };
+        expectClose((await runOne(device, large))["y"], new Float64Array(18).fill(Infinity), {});
+      });
+
+      test("a sum of 2049 ones is exact in f32: sums are not f16", async () => {
+        const one: OneOp = {
+          op: "linear",
+          operands: { x: f16([1, 2049], 1), w: f16([1, 2049], 1), y: { shape: [1, 1] } },
+          attrs: { scale: 1 },
+        };
+        expectClose((await runOne(device, one))["y"], [2049], {});
+      });
+
+      test("squares of a norm and scores of attention beyond 65504 do not overflow", async () => {
+        const norm = await runOne(device, {
+          op: "rmsNorm",
+          operands: { x: f16([1, 64], 1000), weight: ones(64), y: f16([1, 64], 0), rstd: { shape: [1] } },
+          attrs: { eps: 0 },
+        });
+        expectClose(norm["y"], new Float64Array(64).fill(1), {});
+        const { o } = await runOne(device, {
+          op: "attention",
+          operands: {
+            q: f16([2, 1], 1000, -1000),
+            k: f16([2, 1], 1000, -1000),
+            v: f16([2, 1], 5, 7),
+            ranges: ints([2, 2], [0, 2, 0, 2]),
+            o: f16([2, 1], 0),
+            lse: { shape: [2, 1] },
+          },
+          attrs: { batch: 1, heads: 1, kvHeads: 1, scale: 1 },
+        });
+        expectClose(o, [5, 7], {});
+      });
+    },
+  );
 });

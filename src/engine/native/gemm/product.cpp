@@ -97,8 +97,9 @@ void multiplyPatch(const Product& product, const Patch& patch, int64_t blockRow,
   const int64_t end = least(blockRows, patch.lastPanel * Tile::kRows);
   for (int64_t row = patch.firstPanel * Tile::kRows; row < end; row++) {
     const float* from = sums + row * kPatchCols;
-    if (product.outType == DType::f32) writeRow<float>(product, from, blockRow + row, patch.column, patch.columns);
-    else writeRow<bf16>(product, from, blockRow + row, patch.column, patch.columns);
+    withAct(product.outType, [&](auto* type) {
+      writeRow<std::remove_pointer_t<decltype(type)>>(product, from, blockRow + row, patch.column, patch.columns);
+    });
   }
 }
 

@@ -24,7 +24,7 @@ struct Product {
   int count = 1;
   float alpha = 1;
   bool accumulate = false;
-  /** Multiply as bf16 where the machine can (in tiles, see amx.h, or in vectors); else as f32. */
+  /** Multiply as bf16 where the machine can (in tiles, see amx.h, or in vectors); else as f32, as f16 always is. */
   bool half = false;
   char* out = nullptr;
   DType outType = DType::f32;

@@ -83,8 +83,7 @@ void linearFew(const Op& op, Run& run) {
       }
       for (int64_t t = 0; t < rows; t++) {
         const float value = sums[t] + scale * updates[t] + shift;
-        if (y.type == DType::f32) y.as<float>()[t * n + j] = value;
-        else y.as<bf16>()[t * n + j] = toBf16(value);
+        withAct(y.type, [&](auto* type) { narrow(y.as<std::remove_pointer_t<decltype(type)>>()[t * n + j], value); });
       }
     }
   });
