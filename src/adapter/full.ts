@@ -4,8 +4,8 @@ import { copyFile, mkdir, readFile, stat } from "node:fs/promises";
 import path from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { bytesOf, sizeOf } from "../engine/dtype.js";
-import { type Model, type TrainedTensor, TrainedTensors } from "../model/index.js";
-import { convert, replaceFile, type StoredTensor, writeSafetensors } from "../model/weights/index.js";
+import { type ComputeDType, type Model, type TrainedTensor, TrainedTensors } from "../model/index.js";
+import { convert, replaceFile, type StoredTensor, storedAs, writeSafetensors } from "../model/weights/index.js";
 import { firstNonFinite } from "../train/finite.js";
 import { AdapterError } from "./peft.js";
 
@@ -43,7 +43,7 @@ async function readWeight({ weights }: Model, name: string): Promise<Float32Arra
   for (let at = 0; at < values.length; at += PIECE) {
     const count = Math.min(PIECE, values.length - at);
     const stored = await weights.arena.read(offset + at * bytesOf[dtype], count * bytesOf[dtype]);
-    const bytes = convert(stored, dtype === "f32" ? "F32" : "BF16", "f32") as Uint8Array;
+    const bytes = convert(stored, storedAs[dtype as ComputeDType], "f32") as Uint8Array;
     values.set(new Float32Array(bytes.buffer, bytes.byteOffset, count), at);
     await setImmediate();
   }

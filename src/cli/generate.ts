@@ -4,7 +4,7 @@ import { type Command, Option } from "commander";
 import { loadAdapter } from "../adapter/index.js";
 import type { DeviceName } from "../engine/devices.js";
 import { type GenerateOptions, generate } from "../generate/index.js";
-import { type ComputeDType, loadModel } from "../model/index.js";
+import { type ComputeDType, computeDTypes, loadModel } from "../model/index.js";
 import { renderPrompt, type TemplateName, templates } from "../tokens/index.js";
 
 interface GenerateFlags extends Omit<GenerateOptions, "signal"> {
@@ -37,7 +37,7 @@ export function addGenerate(program: Command): void {
       text,
     ])
     .addOption(new Option("--device <name>", "where to run [auto]").choices(["auto", "cpu", "tfjs", "reference"]))
-    .addOption(new Option("--dtype <dtype>", "of weights and activations [the device's best]").choices(["f32", "bf16"]))
+    .addOption(new Option("--dtype <dtype>", "of weights and activations [the device's best]").choices(computeDTypes))
     .action(run);
 }
 

@@ -7,7 +7,14 @@ import { attachLora, type LoraOptions } from "../adapter/index.js";
 import { openDevice } from "../engine/devices.js";
 import { categories } from "../engine/index.js";
 import { sketchDevice } from "../engine/sketch.js";
-import { type ComputeDType, type LlamaConfig, parameterCount, readConfig, sketchModel } from "../model/index.js";
+import {
+  type ComputeDType,
+  computeDTypes,
+  type LlamaConfig,
+  parameterCount,
+  readConfig,
+  sketchModel,
+} from "../model/index.js";
 import type { Tokenizer } from "../tokens/index.js";
 import type { MemoryBytes } from "../train/events.js";
 import { type ResolvedOptions, resolveOptions, trainOptions } from "../train/options.js";
@@ -42,7 +49,7 @@ export function addPlan(program: Command): void {
     .argument("<model-or-config>", "folder of a model (config.json is enough), or the JSON file of `tunebook train`")
     .description("Print the memory a training run will need, before anything is allocated")
     .option("--budget <bytes>", "say whether it fits, and what would: 24GB, 16GiB", parseBytes)
-    .addOption(new Option("--dtype <dtype>", "of weights and activations [bf16]").choices(["f32", "bf16"]))
+    .addOption(new Option("--dtype <dtype>", "of weights and activations [bf16]").choices(computeDTypes))
     .option("--rank <number>", "of the LoRA update [8]", Number);
   for (const flag of flagsOf({ batchSize, maxTokens })) command.addOption(flag);
   command.action(async (source: string, flags: PlanFlags) => {

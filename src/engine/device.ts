@@ -13,6 +13,8 @@ export interface DeviceInfo {
   readonly memoryBytes: number | undefined;
   /** Dtypes activations can have, best first. */
   readonly computeDTypes: readonly DType[];
+  /** Why activations cannot have 16 bits, on a device where they cannot. */
+  readonly no16Bits?: string;
 }
 
 /** An op with the shapes of its operands, before it has a place in memory. Absent operands are undefined. */

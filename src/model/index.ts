@@ -5,6 +5,7 @@ export { families } from "./families/index.js";
 export { type LoadOptions, loadModel, sketchModel } from "./load.js";
 export {
   type ComputeDType,
+  computeDTypes,
   type ForwardInputs,
   type LinearHook,
   type LinearSite,

@@ -5,7 +5,7 @@ import type { Device } from "../engine/device.js";
 import { type DeviceName, openDevice } from "../engine/devices.js";
 import { loadTokenizer, type Tokenizer } from "../tokens/index.js";
 import { type LlamaConfig, readConfig } from "./config.js";
-import { families } from "./families/index.js";
+import { type Family, families } from "./families/index.js";
 import { type ComputeDType, Model } from "./model.js";
 import { loadResident, weightsLayout } from "./resident.js";
 import { CheckpointError, openCheckpoint } from "./weights/index.js";
@@ -13,7 +13,7 @@ import { CheckpointError, openCheckpoint } from "./weights/index.js";
 export interface LoadOptions {
   /** "auto" takes the fastest there is. @default "auto" */
   readonly device?: DeviceName | Device;
-  /** Dtype of activations and of weights in memory. @default bf16 where the device computes in it, as cpu does; f32 on tfjs */
+  /** Dtype of activations and of weights in memory. @default bf16 where the device computes in it, as cpu does; f32 on tfjs. Never f16, which needs the scaling of its loss */
   readonly dtype?: ComputeDType;
   /** Longest text in tokens to prepare positions for. @default what config.json allows, at most 4096 */
   readonly contextTokens?: number;
@@ -33,10 +33,18 @@ export function sketchModel(
     contextTokens,
   }: { readonly device: Device; readonly dtype: ComputeDType; readonly contextTokens: number },
 ): Model {
+  checkDType(families[config.family], config.family, dtype, device);
   const specs = families[config.family].tensors(config, dtype, contextTokens);
   const { placements, bytes } = weightsLayout(specs);
   const arena = device.allocate("weights", bytes);
-  const weights = { specs: new Map(specs.map((spec) => [spec.name, spec])), arena, placements, bytes, unused: [] };
+  const weights = {
+    specs: new Map(specs.map((spec) => [spec.name, spec])),
+    arena,
+    placements,
+    bytes,
+    unused: [],
+    faults: [],
+  };
   return new Model({ name: config.family, folder: "", config, tokenizer, device, dtype, contextTokens, weights });
 }
 
@@ -65,11 +73,7 @@ export async function loadModel(folder: string, options: LoadOptions = {}): Prom
     }
     const device = typeof options.device === "object" ? options.device : await openDevice(options.device ?? "auto");
     const dtype = options.dtype ?? defaultDType(device);
-    if (!device.info.computeDTypes.includes(dtype)) {
-      throw new RangeError(
-        `${device.name} does not compute in ${dtype}, expected \`dtype\` to be one of ${device.info.computeDTypes.join(", ")}`,
-      );
-    }
+    checkDType(families[config.family], config.family, dtype, device);
     const specs = families[config.family].tensors(config, dtype, wanted);
     const weights = await loadResident(device, file, specs);
     const name = path.basename(path.resolve(folder));
@@ -77,6 +81,22 @@ export async function loadModel(folder: string, options: LoadOptions = {}): Prom
   } finally {
     await file.close();
   }
+}
+
+/** @throws RangeError when the device does not compute in the dtype, or the family overflows in it, with the reason and what to take. */
+export function checkDType(
+  { overflowsF16 }: Pick<Family, "overflowsF16">,
+  name: string,
+  dtype: ComputeDType,
+  { name: device, info }: Pick<Device, "name" | "info">,
+): void {
+  const usable = info.computeDTypes.filter((other) => other !== "f16" || overflowsF16 === undefined);
+  if (usable.includes(dtype)) return;
+  const reason =
+    dtype === "f16" && overflowsF16 !== undefined
+      ? `${name} does not compute in f16: ${overflowsF16}`
+      : `${device} does not compute in ${dtype}${info.no16Bits === undefined ? "" : `: ${info.no16Bits}`}`;
+  throw new RangeError(`${reason}, expected \`dtype\` to be one of ${usable.join(", ")}`);
 }
 
 function defaultDType(device: Device): ComputeDType {

@@ -9,8 +9,11 @@ import { families } from "./families/index.js";
 import type { ResidentWeights } from "./resident.js";
 import type { TrainedTensors } from "./trained.js";
 
+/** Dtypes that a model can be loaded in. */
+export const computeDTypes = ["f32", "bf16", "f16"] as const;
+
 /** Dtype of the activations, and of frozen weights in memory. */
-export type ComputeDType = "f32" | "bf16";
+export type ComputeDType = (typeof computeDTypes)[number];
 
 /** What a forward pass reads, as inputs of its trace. T = batch * seq. */
 export interface ForwardInputs {

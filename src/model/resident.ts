@@ -2,12 +2,14 @@
 
 import type { Arena, Device } from "../engine/device.js";
 import { type Layout, layOut, type Placements } from "../graph/index.js";
-import { CheckpointError, type TensorFile } from "./weights/index.js";
+import type { ComputeDType } from "./model.js";
+import { addFaults, checkFits, faultsIn } from "./weights/faults.js";
+import { CheckpointError, type TensorFile, type WeightFault } from "./weights/index.js";
 
 /** A tensor that a family's code asks for: from the checkpoint, or computed from the config. */
 export interface TensorSpec {
   readonly name: string;
-  readonly dtype: "f32" | "bf16";
+  readonly dtype: ComputeDType;
   readonly shape: readonly number[];
   /** Its values, where it is not in the checkpoint, such as a table of angles. */
   readonly values?: () => Float32Array;
@@ -20,6 +22,8 @@ export interface ResidentWeights {
   readonly bytes: number;
   /** Tensors of the checkpoint that the model does not use. */
   readonly unused: readonly string[];
+  /** Tensors that hold NaN or infinities. A run on them is refused before its first update. */
+  readonly faults: readonly WeightFault[];
 }
 
 export function weightsLayout(specs: readonly TensorSpec[]): Layout {
@@ -29,7 +33,8 @@ export function weightsLayout(specs: readonly TensorSpec[]): Layout {
 /**
  * Allocate the weights' arena and fill it, converting each tensor on its way.
  *
- * @throws CheckpointError when a tensor is missing or has another shape than the config says, before anything is allocated.
+ * @throws CheckpointError when a tensor is missing or has another shape than the config says, before anything is allocated;
+ *   when a number does not fit the dtype.
  */
 export async function loadResident(
   device: Device,
@@ -52,6 +57,7 @@ export async function loadResident(
   }
   const { placements, bytes } = weightsLayout(specs);
   const arena = device.allocate("weights", bytes);
+  const faults: WeightFault[] = [];
   try {
     for (const spec of specs) {
       const { offset } = placements.get(spec.name) as { offset: number };
@@ -59,8 +65,13 @@ export async function loadResident(
         await arena.write(offset, new Uint8Array(spec.values().buffer));
         continue;
       }
-      for await (const piece of file.pieces(spec.name, spec.dtype))
+      let fault: WeightFault | undefined;
+      for await (const piece of file.pieces(spec.name, spec.dtype)) {
+        fault = addFaults(fault, faultsIn(piece.data, spec, piece.offset));
         await arena.write(offset + piece.offset, piece.data);
+      }
+      if (fault && spec.dtype === "f16") await checkFits(file, fault);
+      if (fault) faults.push(fault);
     }
   } catch (error) {
     arena.free();
@@ -68,5 +79,5 @@ export async function loadResident(
   }
   const used = new Set(specs.map(({ name }) => name));
   const unused = [...file.tensors.keys()].filter((name) => !used.has(name));
-  return { specs: new Map(specs.map((spec) => [spec.name, spec])), arena, placements, bytes, unused };
+  return { specs: new Map(specs.map((spec) => [spec.name, spec])), arena, placements, bytes, unused, faults };
 }

@@ -2,7 +2,7 @@
 
 import { setImmediate } from "node:timers/promises";
 import { bytesOf, sizeOf } from "../engine/dtype.js";
-import { convert, type Model } from "../model/index.js";
+import { convert, type Model, storedAs } from "../model/index.js";
 import type { Batch } from "../tokens/index.js";
 import { firstNonFinite } from "./finite.js";
 import type { Stepper } from "./step.js";
@@ -36,11 +36,11 @@ export async function diagnose(model: Model, stepper: Stepper, batches: readonly
 async function findInWeights(model: Model): Promise<string | undefined> {
   const { arena, placements } = model.weights;
   for (const [name, { offset, dtype, shape }] of placements) {
-    if (dtype !== "f32" && dtype !== "bf16") continue;
+    if (dtype === "i32") continue;
     const bytes = sizeOf(shape) * bytesOf[dtype];
     for (let from = 0; from < bytes; from += PIECE_BYTES) {
       const stored = await arena.read(offset + from, Math.min(PIECE_BYTES, bytes - from));
-      const data = convert(stored, dtype === "f32" ? "F32" : "BF16", "f32") as Uint8Array;
+      const data = convert(stored, storedAs[dtype], "f32") as Uint8Array;
       const values = new Float32Array(data.buffer, data.byteOffset, data.byteLength / 4);
       const at = firstNonFinite(values);
       if (at !== undefined) return `base weight "${name}" holds ${values[at]} at ${from / bytesOf[dtype] + at}`;

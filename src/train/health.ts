@@ -1,5 +1,6 @@
 // The health certificate: what a run found out about its data, its schedule and its gradients before the first update.
 
+import { describeFault, type ResidentWeights } from "../model/index.js";
 import type { Tokenizer } from "../tokens/index.js";
 import type { LayerChoice } from "./budget.js";
 import { type Dataset, type EncodedRows, inTurns } from "./dataset.js";
@@ -63,6 +64,14 @@ async function checkTokens({ kept }: EncodedRows, { eos }: Tokenizer): Promise<F
           `${ends} of ${kept.length} rows train the end mark${ends > 0 ? "" : `: ${lost}`}`,
         ),
   ];
+}
+
+/** Whether the base holds numbers that no one can compute with, by tensor. */
+export function checkWeights({ specs, faults }: ResidentWeights): Finding {
+  if (faults.length === 0) return finding("weights", "good", `all ${specs.size} tensors of the base are finite`);
+  const named = faults.slice(0, 3).map(describeFault).join("; ");
+  const more = faults.length > 3 ? `; so do ${faults.length - 3} other tensors` : "";
+  return finding("weights", "refused", `the base weight ${named}${more}; load the model from a sound file`);
 }
 
 /** The first row as text, trained parts between ⟦ and ⟧. */

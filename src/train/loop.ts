@@ -13,7 +13,7 @@ import { diagnose } from "./diagnose.js";
 import type { Answer, Finding, TrainEvent } from "./events.js";
 import { Feed } from "./feed.js";
 import { openRunFolder, type RunPlace, runFiles } from "./folder.js";
-import { checkData, checkGradients, checkStart, checkWarmup, tellBudget } from "./health.js";
+import { checkData, checkGradients, checkStart, checkWarmup, checkWeights, tellBudget } from "./health.js";
 import type { EventLog } from "./log.js";
 import type { OpenSampler, ResolvedOptions, Sampler, TrainOptions } from "./options.js";
 import { addBytes, planRun } from "./plan.js";
@@ -181,9 +181,12 @@ export class Loop {
     const findings: Finding[] = [
       ...(await checkData(data, model.tokenizer, options)),
       checkWarmup(warmupUpdates(options, feed.updates), feed.updates),
+      checkWeights(model.weights),
     ];
     if (options.memoryBudget !== undefined) findings.push(tellBudget(options.memoryBudget, stepper.plan.recompute));
     const { first } = feed;
+    // Sound weights first: with others the passes through the model would fail, and could not say why.
+    if (model.weights.faults.length > 0) this.#conclude(findings);
     const tuned = await stepper.loss([first], "tuned", control.signal);
     if (!Number.isFinite(tuned.sum)) await this.#fail(stepper, [first], { loss: tuned.sum, gradientNorm: 0 });
     if (!checkpoint) {
@@ -197,10 +200,15 @@ export class Loop {
         norms,
       ),
     );
+    this.#conclude(findings);
+    return true;
+  }
+
+  /** Tells the certificate. @throws RangeError when it refuses the run. */
+  #conclude(findings: readonly Finding[]): void {
     this.#tell({ kind: "checked", findings });
     const refused = findings.find(({ verdict }) => verdict === "refused");
     if (refused) throw new RangeError(`train: refused before the first update: ${refused.check}: ${refused.message}`);
-    return true;
   }
 
   /** What was asked since the last update; while paused, until the run goes on. */

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import type { LlamaConfig } from "../../src/model/config.js";
 import { families } from "../../src/model/families/index.js";
-import { writeSafetensors } from "../../src/model/weights/index.js";
+import { convert, writeSafetensors } from "../../src/model/weights/index.js";
 import { seededValues, tinyConfig } from "./tiny.js";
 
 export interface FolderOptions {
@@ -14,21 +14,27 @@ export interface FolderOptions {
   readonly fields?: Readonly<Record<string, unknown>>;
   /** Shapes other than the config's, by tensor; undefined leaves the tensor out. */
   readonly shapes?: Readonly<Record<string, readonly number[] | undefined>>;
+  /** Values in place of the seeded ones, by tensor and place. */
+  readonly values?: Readonly<Record<string, Readonly<Record<number, number>>>>;
+  /** Dtype of the file. @default "F32" */
+  readonly storedAs?: "F32" | "BF16" | "F16";
   /** Characters of the vocabulary after <unk>, <s> and </s>. */
   readonly characters?: string;
 }
 
 export async function modelFolder(options: FolderOptions = {}): Promise<string> {
-  const { shapes = {}, characters = "abcdefghijklmnopqrstu" } = options;
+  const { shapes = {}, values = {}, storedAs = "F32", characters = "abcdefghijklmnopqrstu" } = options;
   const config = { ...tinyConfig, ...options.config };
   const folder = await mkdtemp(path.join(tmpdir(), "tunebook-model-"));
   const specs = families[config.family].tensors(config, "f32", 1).filter((spec) => !spec.values);
   const tensors = specs.flatMap((spec, at) => {
     if (Object.hasOwn(shapes, spec.name) && !shapes[spec.name]) return [];
     const shape = shapes[spec.name] ?? spec.shape;
-    return [
-      [spec.name, { dtype: "F32", shape, data: new Uint8Array(seededValues({ ...spec, shape }, at).buffer) }] as const,
-    ];
+    const numbers = seededValues({ ...spec, shape }, at);
+    for (const [place, value] of Object.entries(values[spec.name] ?? {})) numbers[Number(place)] = value;
+    const wanted = ({ F32: "f32", BF16: "bf16", F16: "f16" } as const)[storedAs];
+    const data = convert(new Uint8Array(numbers.buffer), "F32", wanted) as Uint8Array;
+    return [[spec.name, { dtype: storedAs, shape, data }] as const];
   });
   await writeSafetensors(path.join(folder, "model.safetensors"), new Map(tensors), {});
   const fields = {

@@ -4,7 +4,9 @@ import path from "node:path";
 import { describe, expect, test } from "vitest";
 import { referenceDevice } from "../../src/engine/reference/index.js";
 import { sketchDevice } from "../../src/engine/sketch.js";
-import { loadModel, readConfig, sketchModel } from "../../src/model/index.js";
+import { tfjsDevice } from "../../src/engine/tfjs/index.js";
+import { computeDTypes, describeFault, loadModel, readConfig, sketchModel } from "../../src/model/index.js";
+import { checkDType } from "../../src/model/load.js";
 import { modelFolder } from "./folder.js";
 import { letters } from "./tiny.js";
 
@@ -68,6 +70,50 @@ describe("loadModel", () => {
     await expect(loadModel(folder, { device, contextTokens: 33 })).rejects.toThrow(
       "expected `contextTokens` to be an integer from 1 to 32 (config.json), got 33",
     );
+  });
+
+  test("refuses f16 on tfjs, saying why", async () => {
+    await expect(loadModel(await modelFolder(), { device: await tfjsDevice(), dtype: "f16" })).rejects.toThrow(
+      "tfjs does not compute in f16: TensorFlow.js has no type of 16 bits, expected `dtype` to be one of f32",
+    );
+  });
+
+  test("refuses f16 for a family that overflows in it, and takes its other dtypes", () => {
+    const overflowsF16 = "the feed-forward of this family makes numbers beyond 65504";
+    const device = referenceDevice();
+    expect(() => checkDType({ overflowsF16 }, "wide", "f16", device)).toThrow(
+      "wide does not compute in f16: the feed-forward of this family makes numbers beyond 65504, expected `dtype` to be one of f32, bf16",
+    );
+    for (const dtype of ["f32", "bf16"] as const) checkDType({ overflowsF16 }, "wide", dtype, device);
+    for (const dtype of computeDTypes) checkDType({}, "narrow", dtype, device);
+  });
+
+  const wide = "model.layers.1.mlp.up_proj.weight";
+
+  test("refuses numbers that do not fit f16, naming tensor and number, and loads them in bf16", async () => {
+    const folder = await modelFolder({ storedAs: "BF16", values: { [wide]: { 7: 65504, 20: -98304, 21: 65536 } } });
+    const device = referenceDevice();
+    await expect(loadModel(folder, { device, dtype: "f16" })).rejects.toThrow(
+      `model.safetensors: tensor "${wide}": 3 of 384 numbers do not fit f16, which ends at 65504, such as -98304 at 20: load the model with \`dtype: "bf16"\``,
+    );
+    expect(device.allocated().weights).toBe(0);
+    const model = await loadModel(folder, { device, dtype: "bf16" });
+    expect(model.weights.faults).toEqual([]);
+  });
+
+  test.each(computeDTypes)("counts what is not finite in a checkpoint, loaded in %s", async (dtype) => {
+    const folder = await modelFolder({
+      values: { [wide]: { 5: -Infinity, 6: Number.NaN, 300: Infinity }, "lm_head.weight": { 0: Number.NaN } },
+    });
+    const { faults } = (await loadModel(folder, { device: referenceDevice(), dtype })).weights;
+    expect(faults).toEqual([
+      { tensor: wide, count: 384, nans: 1, infinities: 2, at: 5, value: -Infinity },
+      { tensor: "lm_head.weight", count: 384, nans: 1, infinities: 0, at: 0, value: Number.NaN },
+    ]);
+    expect(faults.map(describeFault)).toEqual([
+      `"${wide}" holds 1 NaN and 2 infinities among 384 numbers, the first, -Infinity, at 5`,
+      '"lm_head.weight" holds 1 NaN among 384 numbers, the first, NaN, at 0',
+    ]);
   });
 
   test.each([

@@ -57,25 +57,33 @@ describe("a model", () => {
     );
   });
 
-  test("with a NaN among its base weights fails before the first update, naming the weight, and saves nothing", async () => {
-    const model = await tinyLora(
-      {},
-      {
-        values(spec, at) {
-          const values = seededValues(spec, at);
-          if (spec.name === "model.layers.1.mlp.up_proj.weight") values[5] = Number.NaN;
-          return values;
+  test.each(["f32", "bf16", "f16"] as const)(
+    "with a NaN among its base weights in %s fails before the first update, naming the weight, and saves nothing",
+    async (dtype) => {
+      const model = await tinyLora(
+        {},
+        {
+          dtype,
+          values(spec, at) {
+            const values = seededValues(spec, at);
+            if (spec.name === "model.layers.1.mlp.up_proj.weight") values[5] = Number.NaN;
+            if (spec.name === "model.embed_tokens.weight") values[0] = Infinity; // of a token that no row has
+            return values;
+          },
         },
-      },
-    );
-    const run = train(model, tinyOptions());
-    expect(await refusalOf(run.finished)).toBe(
-      'train: the loss of update 1 is NaN: base weight "model.layers.1.mlp.up_proj.weight" holds NaN at 5; ' +
-        "load the model from a sound file. Nothing was saved since update 0",
-    );
-    expect(existsSync(path.join(run.folder, "adapter"))).toBe(false);
-    expect(existsSync(path.join(run.folder, "checkpoints"))).toBe(false);
-  });
+      );
+      const run = train(model, tinyOptions());
+      expect(await refusalOf(run.finished)).toBe(
+        'train: refused before the first update: weights: the base weight "model.embed_tokens.weight" holds 1 infinity among 384 numbers, the first, Infinity, at 0; ' +
+          '"model.layers.1.mlp.up_proj.weight" holds 1 NaN among 384 numbers, the first, NaN, at 5; load the model from a sound file',
+      );
+      expect(eventsOf(run, "checked")[0]?.findings).toContainEqual(
+        expect.objectContaining({ check: "weights", verdict: "refused" }),
+      );
+      expect(existsSync(path.join(run.folder, "adapter"))).toBe(false);
+      expect(existsSync(path.join(run.folder, "checkpoints"))).toBe(false);
+    },
+  );
 
   test("whose trained tensor becomes NaN in mid-run fails, naming it, and the last checkpoint stays", async () => {
     const model = await tinyLora();

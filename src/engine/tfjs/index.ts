@@ -30,7 +30,8 @@ class TfjsArithmetic implements Arithmetic {
   constructor({ tf, description }: Loaded) {
     this.#tf = tf;
     this.#tensors = new Tensors(tf);
-    this.info = { description, threads: 1, memoryBytes: totalmem(), computeDTypes: ["f32"] };
+    const no16Bits = "TensorFlow.js has no type of 16 bits";
+    this.info = { description, threads: 1, memoryBytes: totalmem(), computeDTypes: ["f32"], no16Bits };
   }
 
   run(op: BoundOp, uniforms: Uniforms): void {

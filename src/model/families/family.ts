@@ -13,6 +13,8 @@ export interface Building {
 }
 
 export interface Family {
+  /** Why this family cannot be computed in f16: what grows beyond 65504 in it. Loading it in f16 is refused with these words. */
+  readonly overflowsF16?: string;
   /** Tensors by their checkpoint names, and the tables computed from the config, for texts of up to `contextTokens`. */
   tensors(config: LlamaConfig, dtype: ComputeDType, contextTokens: number): readonly TensorSpec[];
   linears(config: LlamaConfig): readonly LinearSite[];

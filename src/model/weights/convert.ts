@@ -69,6 +69,9 @@ export function f16ToF32(source: Uint16Array): Float32Array {
   return result;
 }
 
+/** How a file names the dtype of numbers in memory. */
+export const storedAs = { f32: "F32", bf16: "BF16", f16: "F16" } as const satisfies Record<string, StoredDType>;
+
 /**
  * Stored floating-point bytes in the wanted dtype; the same bytes when they already are.
  *

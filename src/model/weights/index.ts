@@ -1,7 +1,8 @@
 // Checkpoints in, tensors out, and back: names, dtypes and shapes as in the file.
 
-export { bf16ToF32, convert, f16ToF32, f32ToBf16, f32ToF16 } from "./convert.js";
+export { bf16ToF32, convert, f16ToF32, f32ToBf16, f32ToF16, storedAs } from "./convert.js";
 export { CheckpointError } from "./error.js";
+export { describeFault, type WeightFault } from "./faults.js";
 export { type StoredDType, storedBytesOf, type TensorInfo } from "./header.js";
 export { openSafetensors, type StoredTensor, type TensorFile } from "./safetensors.js";
 export { openCheckpoint } from "./shards.js";
