@@ -18,7 +18,9 @@ const FEW_ROWS = 8;
 
 // Blocks of attention.
 const QUERIES = 8 * TILE_ROWS;
-const KEYS = 2 * TILE_COLS;
+const KEYS = 3 * TILE_COLS;
+const KEY_ROWS = KEYS + 4;
+const HEADS_PER_THREAD = 2;
 
 const VOCAB_BLOCK = 4096;
 const SQUARES_BLOCK = 4096;
@@ -37,16 +39,19 @@ function productBytes(m: number, k: number, threads: number): number {
 const padded = (k: number) => roundUp(k, TILE_STEPS);
 
 function attentionBytes(headDim: number): number {
-  const columns = roundUp(headDim, TILE_COLS);
-  const packed = QUERIES * headDim + KEYS * headDim + columns * KEYS;
-  return align(4 * (packed + 2 * QUERIES * KEYS + QUERIES * columns + 2 * QUERIES));
+  const width = roundUp(headDim, TILE_COLS);
+  return align(4 * (2 * (QUERIES + KEY_ROWS) * width + 2 * KEY_ROWS * TILE_COLS + 2 * QUERIES));
 }
 
-function attentionBackwardBytes(headDim: number): number {
-  const columns = roundUp(headDim, TILE_COLS);
-  const packed = 2 * (QUERIES + KEYS) * headDim;
-  const second = roundUp(KEYS, TILE_ROWS) * QUERIES + columns * QUERIES;
-  return align(4 * (packed + 2 * QUERIES * KEYS + second + 2 * QUERIES * columns + 2 * QUERIES));
+/** One thread keeps the sums of all keys of a head, or of a block of them where the heads are few for the threads. */
+function attentionBackwardBytes({ inputs, attrs }: ShapedOp, threads: number): number {
+  const [batch, heads, kvHeads] = attrs as readonly [number, number, number];
+  const keys = Math.floor(axis(inputs[2], 0) / batch);
+  const keyRows = roundUp(batch * kvHeads >= HEADS_PER_THREAD * threads ? keys : Math.min(keys, KEYS), 4);
+  const width = roundUp(Math.floor(axis(inputs[0], 1) / heads), TILE_COLS);
+  const laidOut = (4 * QUERIES + 3 * KEY_ROWS) * width;
+  const scores = KEY_ROWS * (2 * QUERIES + 3 * TILE_COLS);
+  return align(4 * (laidOut + scores + (QUERIES + 2 * keyRows) * width + 2 * QUERIES));
 }
 
 function linearBytes(rows: number, inner: number, rank: number, threads: number): number {
@@ -91,7 +96,7 @@ export function cpuWorkspaceBytes(shaped: ShapedOp, threads: number): number {
     case "attention":
       return threads * attentionBytes(Math.floor(axis(first, 1) / (attrs[1] as number)));
     case "attentionBackward":
-      return threads * attentionBackwardBytes(Math.floor(axis(first, 1) / (attrs[1] as number)));
+      return threads * attentionBackwardBytes(shaped, threads);
     case "headLoss":
       return headLossBytes(shaped, threads);
     case "sumSquares":

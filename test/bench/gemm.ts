@@ -3,11 +3,9 @@
 
 import { loadAddon } from "../../src/engine/addon.js";
 import { cpuDevice } from "../../src/engine/cpu.js";
-import type { Device } from "../../src/engine/device.js";
-import { type DType, sizeOf } from "../../src/engine/dtype.js";
-import { neutralUniforms } from "../../src/engine/ops.js";
-import type { Program } from "../../src/engine/program.js";
-import { Bench, type OneOp, programOf } from "../engine/contract/build.js";
+import type { DType } from "../../src/engine/dtype.js";
+import type { OneOp } from "../engine/contract/build.js";
+import { measure, registerPeak } from "./one-op.js";
 
 /** Rows, outputs, inputs. */
 type Size = readonly [number, number, number];
@@ -39,49 +37,10 @@ function linearWeight([t, n, k]: Size, dtype: DType): OneOp {
   return { op: "linearWeight", operands, attrs: { alpha: 1 } };
 }
 
-/** The same op over and over, so that one run takes some milliseconds. */
-function repeated(device: Device, one: OneOp, flop: number): { readonly program: Program; readonly times: number } {
-  const program = programOf(device, one);
-  const times = Math.max(1, Math.round(1e9 / flop));
-  return {
-    program: { ...program, ops: Array.from({ length: times }, () => program.ops[0] as Program["ops"][0]) },
-    times,
-  };
-}
-
-/** Between -0.5 and 0.5, without a pattern that matters for speed. */
-function someNumbers(count: number): Float32Array {
-  return Float32Array.from({ length: count }, (_, i) => ((i * 7919) % 1000) / 1000 - 0.5);
-}
-
-/** Seconds of wall clock and of processor for one op, each the best of `rounds`. */
-async function measure(device: Device, one: OneOp, flop: number, rounds: number) {
-  const { program, times } = repeated(device, one, flop);
-  const bench = new Bench(device, program);
-  for (const buffer of program.buffers) await bench.write(buffer.name, someNumbers(sizeOf(buffer.shape)));
-  const executable = await device.compile(program, bench.arenas);
-  const best = { wall: Infinity, processor: Infinity };
-  for (let round = 0; round < rounds; round++) {
-    const [start, used] = [performance.now(), process.cpuUsage()];
-    await executable.run(neutralUniforms);
-    const { user, system } = process.cpuUsage(used);
-    best.wall = Math.min(best.wall, (performance.now() - start) / 1e3 / times);
-    best.processor = Math.min(best.processor, (user + system) / 1e6 / times);
-  }
-  bench.free();
-  return best;
-}
-
 const addon = loadAddon();
 const [isa = addon.isas().split(" ")[0] as string, threads = "2"] = process.argv.slice(2);
 const device = cpuDevice({ isa, threads: Number(threads) });
-const meter = addon.create(Number(threads), isa);
-const peak = { f32: 0, bf16: 0 };
-for (let round = 0; round < 5; round++) {
-  peak.f32 = Math.max(peak.f32, addon.peak(meter, false) / 1e9);
-  peak.bf16 = Math.max(peak.bf16, addon.peak(meter, true) / 1e9);
-}
-addon.dispose(meter);
+const peak = registerPeak(isa, Number(threads));
 console.log(`${device.info.description}\npeak: f32 ${peak.f32.toFixed(0)}, bf16 ${peak.bf16.toFixed(0)} GFLOP/s`);
 console.log("GFLOP/s by wall clock (share of the peak); by processor time of one thread");
 for (const dtype of ["f32", "bf16"] as const) {
@@ -89,7 +48,7 @@ for (const dtype of ["f32", "bf16"] as const) {
     const flop = 2 * size[0] * size[1] * size[2];
     const cells: string[] = [];
     for (const one of [linear(size, dtype), linearInput(size, dtype), linearWeight(size, dtype)]) {
-      const { wall, processor } = await measure(device, one, flop, 15);
+      const { wall, processor } = await measure(device, one, Math.max(1, Math.round(1e9 / flop)), 15);
       const rate = flop / wall / 1e9;
       cells.push(
         `${one.op} ${rate.toFixed(0)} (${((100 * rate) / peak[dtype]).toFixed(0)} %) ${(flop / processor / 1e9).toFixed(0)}`,

@@ -181,6 +181,25 @@ static inline Floats exponential(Floats x) {
   return x == x ? bounded : x;
 }
 
+/**
+ * 2^x within 2 units in the last place for x in [-126, 127]; 2^-126 below, not defined above, NaN stays NaN. For softmax: no tail to care for.
+ * x = n + r with |r| <= 1/2; 2^r by the polynomial of degree 5 that is best in relative error and exact at 0, n added to the exponent bits.
+ */
+static inline Floats powerOfTwo(Floats x) {
+  const Floats low = splat(-126.0f);
+  const Floats bounded = low > x ? low : x;
+  // Adding 1.5 * 2^23 rounds to a whole number in the last bits.
+  const Floats shifted = bounded + 12582912.0f;
+  const Floats r = bounded - (shifted - 12582912.0f);
+  Floats p = splat(0.00132647261f);
+  p = p * r + 0.00967151299f;
+  p = p * r + 0.0555073358f;
+  p = p * r + 0.240222424f;
+  p = p * r + 0.693147004f;
+  p = p * r + 1.0f;
+  return asFloats(asWords(p) + (asWords(shifted) << 23));
+}
+
 /** Calls body with a pointer of the operand's own type, so that kernels are written once for every dtype. */
 template <class Body>
 static inline void withType(DType type, const Body& body) {

@@ -11,18 +11,19 @@ int64_t productBytes(int64_t m, int64_t k, int threads) {
 }
 
 int64_t attentionBytes(int64_t headDim) {
-  const int64_t columns = roundUp(headDim, kTileCols);
-  const int64_t packed = kQueries * headDim + kKeys * headDim + columns * kKeys;
-  const int64_t scores = 2 * kQueries * kKeys;
-  return aligned(4 * (packed + scores + kQueries * columns + 2 * kQueries));
+  const int64_t width = roundUp(headDim, kTileCols);
+  return aligned(4 * (2 * (kQueries + kKeyRows) * width + 2 * kKeyRows * kTileCols + 2 * kQueries));
 }
 
-int64_t attentionBackwardBytes(int64_t headDim) {
-  const int64_t columns = roundUp(headDim, kTileCols);
-  const int64_t packed = 2 * (kQueries + kKeys) * headDim;
-  const int64_t scores = 2 * kQueries * kKeys;
-  const int64_t second = roundUp(kKeys, kTileRows) * kQueries + columns * kQueries;
-  return aligned(4 * (packed + scores + second + 2 * kQueries * columns + 2 * kQueries));
+int64_t attentionKeyRows(int64_t keyHeads, int64_t keys, int threads) {
+  return roundUp(keyHeads >= kHeadsPerThread * threads ? keys : least(keys, kKeys), 4);
+}
+
+int64_t attentionBackwardBytes(int64_t headDim, int64_t keyRows) {
+  const int64_t width = roundUp(headDim, kTileCols);
+  const int64_t laidOut = (4 * kQueries + 3 * kKeyRows) * width;
+  const int64_t scores = kKeyRows * (2 * kQueries + 3 * kTileCols);
+  return aligned(4 * (laidOut + scores + (kQueries + 2 * keyRows) * width + 2 * kQueries));
 }
 
 static int64_t padded(int64_t k) { return roundUp(k, kTileSteps); }
@@ -45,6 +46,12 @@ static int64_t headLossBytes(const Op& op, int threads) {
   return bytes + product;
 }
 
+static int64_t attentionBackwardNeeded(const Op& op, int threads) {
+  const int64_t batch = op.whole(0), heads = op.whole(1), kvHeads = op.whole(2);
+  const int64_t keyRows = attentionKeyRows(batch * kvHeads, op.in(2).shape[0] / batch, threads);
+  return threads * attentionBackwardBytes(op.in(0).shape[1] / heads, keyRows);
+}
+
 int64_t workspaceNeeded(const Op& op, int threads) {
   switch (op.code) {
     case Code::linear:
@@ -58,7 +65,7 @@ int64_t workspaceNeeded(const Op& op, int threads) {
     case Code::attention:
       return threads * attentionBytes(op.in(0).shape[1] / op.whole(1));
     case Code::attentionBackward:
-      return threads * attentionBackwardBytes(op.in(0).shape[1] / op.whole(1));
+      return attentionBackwardNeeded(op, threads);
     case Code::headLoss:
       return headLossBytes(op, threads);
     case Code::sumSquares:

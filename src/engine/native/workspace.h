@@ -24,7 +24,11 @@ constexpr int64_t kFewRows = 8;
 
 // Blocks of attention.
 constexpr int64_t kQueries = 8 * kTileRows;
-constexpr int64_t kKeys = 2 * kTileCols;
+constexpr int64_t kKeys = 3 * kTileCols;
+/** Tiles of keys may begin at any key and are rounded up to whole ones, of 4 at most. */
+constexpr int64_t kKeyRows = kKeys + 4;
+/** The backward gives whole key heads to its tasks when each thread gets so many of them. */
+constexpr int64_t kHeadsPerThread = 2;
 
 /** headLoss multiplies so many columns of the logits at a time when it makes dx. */
 constexpr int64_t kVocabBlock = 4096;
@@ -35,9 +39,10 @@ inline int64_t aligned(int64_t bytes) { return roundUp(bytes, kAlignment); }
 /** Scratch of a product with `m` rows, over `k` in all (each part of k rounded up to kTileSteps). */
 int64_t productBytes(int64_t m, int64_t k, int threads);
 
-/** Scratch of one thread in attention and in its backward. */
+/** Scratch of one thread in attention and in its backward, which keeps sums of `keyRows` keys. */
 int64_t attentionBytes(int64_t headDim);
-int64_t attentionBackwardBytes(int64_t headDim);
+int64_t attentionBackwardBytes(int64_t headDim, int64_t keyRows);
+int64_t attentionKeyRows(int64_t keyHeads, int64_t keys, int threads);
 
 int64_t workspaceNeeded(const Op& op, int threads);
 

@@ -87,6 +87,16 @@ const settings: readonly Setting[] = [
     range: (row, t) => [13 + row, 17 + t],
   },
   {
+    title: "packed segments of odd lengths, several blocks of queries and keys, 4 heads on 2",
+    batch: 2,
+    seqQ: 101,
+    seqK: 203,
+    heads: 4,
+    kvHeads: 2,
+    headDim: 40,
+    range: (row, t) => (t % 17 === 5 ? [0, 0] : t < 41 ? [row, 2 * t + 2] : [81, t + 103 - row]),
+  },
+  {
     title: "nobody sees anything",
     batch: 1,
     seqQ: 3,

@@ -1,5 +1,5 @@
 // Softmax attention with a running maximum and sum per query (Dao et al. 2022), so that the score matrix is never whole.
-// One task is a block of queries of one head; it walks over the blocks of keys that any of its queries sees.
+// One task is a block of query rows of one key head; it walks over the blocks of keys that any of its rows sees.
 
 #include <cmath>
 
@@ -8,84 +8,150 @@
 namespace tunebook::TB_ISA {
 namespace {
 
-/** Scratch of one thread; its sum is attentionBytes in workspace.cpp. */
+/** Scratch of one thread; its sum is attentionBytes in workspace.cpp. Sums lie [panel][headDim][kTileC]. */
 struct Scratch {
-  float *queries, *keys, *values, *scores, *shares, *sums, *tops, *totals;
+  uint32_t *queries, *keys, *values, *shares;
+  float *scores, *sums, *tops, *totals;
 
-  Scratch(char* place, int64_t headDim) {
-    const int64_t columns = roundUp(headDim, kTileCols);
-    queries = reinterpret_cast<float*>(place);
-    keys = queries + kQueries * headDim;
-    values = keys + kKeys * headDim;
-    scores = values + columns * kKeys;
-    shares = scores + kQueries * kKeys;
-    sums = shares + kQueries * kKeys;
-    tops = sums + kQueries * columns;
+  Scratch(char* place, int64_t width) {
+    queries = reinterpret_cast<uint32_t*>(place);
+    keys = queries + kQueries * width;
+    values = keys + kKeyRows * width;
+    shares = values + kKeyRows * width;
+    scores = reinterpret_cast<float*>(shares + kKeyRows * kTileCols);
+    sums = scores + kKeyRows * kTileCols;
+    tops = sums + kQueries * width;
     totals = tops + kQueries;
   }
 };
 
-/**
- * Turn one query's scores against a block of keys into exp(scale * score - top), and bring what was summed before to the new top.
- * `from` and `to` are the visible keys within the block.
- */
-void shareOut(float* scores, int64_t from, int64_t to, float scale, float& top, float& total, float* sums, int64_t columns) {
-  if (from >= to) return clear(scores, kKeys);
-  const Floats none = splat(-__builtin_inff());
-  Floats tops = none;
-  for (int64_t j = 0; j < kKeys; j += kLanes) {
-    const Floats score = lanesWithin(j, from, to) ? load(scores + j) * scale : none;
-    store(scores + j, score);
-    tops = score > tops || score != score ? score : tops;
-  }
-  const float before = top;
-  top = largest(tops);
-  if (before > top) top = before;
-  Floats parts = {};
-  for (int64_t j = 0; j < kKeys; j += kLanes) {
-    const Floats share = exponential(load(scores + j) - top);
-    store(scores + j, share);
-    parts += share;
-  }
-  if (before == top) {
-    total += sum(parts);
-    return;
-  }
-  const float shrink = total == 0 ? 0.0f : std::exp(before - top);
-  total = total * shrink + sum(parts);
-  for (int64_t j = 0; j < columns; j += kLanes) store(sums + j, load(sums + j) * shrink);
+/** One step of shares: one key, or two of which the second is 0 where the part ends between them. */
+template <int V>
+void storeStep(Singles, uint32_t* out, const Floats (&shares)[1][V]) {
+  for (int v = 0; v < V; v++) store(reinterpret_cast<float*>(out) + v * kLanes, shares[0][v]);
 }
 
-void attend(const Op& op, const Shape& shape, int64_t batch, int64_t head, int64_t block, char* place) {
-  const Operand &q = op.in(0), &k = op.in(1), &v = op.in(2), &o = op.out(0), &lse = op.out(1);
-  const Queries queries(shape, batch, block);
-  const Scratch scratch(place, shape.headDim);
-  const int64_t columns = roundUp(shape.headDim, kTileC), kvHead = head / shape.group();
-  clear(scratch.sums, queries.count * columns);
-  clear(scratch.totals, queries.count);
-  for (int64_t i = 0; i < queries.count; i++) scratch.tops[i] = -__builtin_inff();
-  if (queries.firstKey < queries.lastKey) {
-    packRows(headFactor(q, queries.row, head, shape.headDim, false), queries.count, shape.headDim, scratch.queries);
+#if defined(__AVX512BF16__)
+template <int V>
+void storeStep(Pairs, uint32_t* out, const Floats (&shares)[2][V]) {
+  for (int v = 0; v < V; v++) {
+    const Words32 words = pairUp(shares[0][v], shares[1][v]);
+    std::memcpy(out + v * kLanes, &words, sizeof words);
   }
-  for (int64_t key = queries.firstKey; key < queries.lastKey; key += kKeys) {
-    const int64_t keys = least(kKeys, queries.lastKey - key), keyRow = batch * shape.seqK + key;
-    packColumns(headFactor(k, keyRow, kvHead, shape.headDim, false), keys, shape.headDim, scratch.keys);
-    multiplyBlock(queries.count, keys, shape.headDim, scratch.queries, scratch.keys, scratch.scores, kKeys, 0);
-    for (int64_t i = 0; i < queries.count; i++) {
-      const int64_t row = queries.row + i;
-      shareOut(scratch.scores + i * kKeys, most(shape.from(row) - key, 0), least(shape.to(row) - key, keys), shape.scale,
-               scratch.tops[i], scratch.totals[i], scratch.sums + i * columns, columns);
+}
+#endif
+
+/**
+ * Turn a panel's scores against a part of a block of keys into 2^(factor * score - top), laid out for the product with the values, and bring
+ * what was summed before to the new top. `key` is the first of the block.
+ */
+template <class Layout, int V>
+void shareOut(const QueryRows& rows, int64_t panel, const Part& part, int64_t key, float factor, const Scratch& scratch) {
+  constexpr int kStep = Layout::kPerStep;
+  const int64_t lane = panel * kTileC;
+  const int32_t *from = rows.from + lane, *to = rows.to + lane;
+  const Floats none = splat(-__builtin_inff());
+  Floats tops[V], totals[V], before[V];
+  for (int v = 0; v < V; v++) {
+    before[v] = tops[v] = load(scratch.tops + lane + v * kLanes);
+    totals[v] = Floats{};
+  }
+  const auto score = [&](int64_t j, int v) { return load(scratch.scores + j * kTileC + v * kLanes); };
+  eachStep(part, kStep, [&](int64_t j, auto bounded) {
+    for (int64_t i = j; i < j + kStep && i < part.last; i++) {
+      for (int v = 0; v < V; v++) {
+        Floats x = score(i, v) * factor;
+        if (bounded) x = lanesSeeing(from + v * kLanes, to + v * kLanes, key + i) ? x : none;
+        tops[v] = larger(x, tops[v]);
+      }
     }
-    packRows(localFactor(scratch.scores, kKeys, false), queries.count, keys, scratch.shares);
-    packColumns(headFactor(v, keyRow, kvHead, shape.headDim, true), shape.headDim, keys, scratch.values);
-    multiplyBlock(queries.count, shape.headDim, keys, scratch.shares, scratch.values, scratch.sums, columns, 1);
+  });
+  Ints changed = {};
+  Floats bases[V];
+  for (int v = 0; v < V; v++) {
+    store(scratch.tops + lane + v * kLanes, tops[v]);
+    changed |= tops[v] != before[v];
+    bases[v] = tops[v] == none ? Floats{} : tops[v];
   }
-  const auto isEmpty = [&](int64_t i) { return shape.from(queries.row + i) >= shape.to(queries.row + i); };
-  for (int64_t i = 0; i < queries.count; i++) {
-    lse.as<float>()[(queries.row + i) * shape.heads + head] = isEmpty(i) ? 0.0f : scratch.tops[i] + std::log(scratch.totals[i]);
+  eachStep(part, kStep, [&](int64_t j, auto bounded) {
+    Floats shares[kStep][V];
+    for (int i = 0; i < kStep; i++) {
+      for (int v = 0; v < V; v++) {
+        Floats share = powerOfTwo(score(j + i, v) * factor - bases[v]);
+        // A key beyond the part is one that nobody sees.
+        if (bounded) share = lanesSeeing(from + v * kLanes, to + v * kLanes, key + j + i) ? share : Floats{};
+        shares[i][v] = share;
+        totals[v] += share;
+      }
+    }
+    storeStep(Layout{}, scratch.shares + j / kStep * kTileC, shares);
+  });
+  bool any = false;
+  for (int i = 0; i < kLanes; i++) any |= changed[i] != 0;
+  Floats shrink[V];
+  for (int v = 0; v < V; v++) {
+    shrink[v] = powerOfTwo(before[v] - bases[v]);
+    float* total = scratch.totals + lane + v * kLanes;
+    store(total, load(total) * shrink[v] + totals[v]);
   }
-  writeHead(scratch.sums, columns, o, queries.row, queries.count, head, shape.headDim,
-            [&](int64_t i) { return isEmpty(i) ? 0.0f : 1.0f / scratch.totals[i]; });
+  if (!any) return;
+  float* sums = scratch.sums + lane * rows.shape.width();
+  for (int64_t d = 0; d < rows.shape.headDim; d++) {
+    for (int v = 0; v < V; v++) {
+      float* place = sums + d * kTileC + v * kLanes;
+      store(place, load(place) * shrink[v]);
+    }
+  }
+}
+
+/** A panel of queries, its first V vectors, against a block of keys that is laid out. */
+template <class Layout, int V>
+void meet(const QueryRows& rows, int64_t panel, const Part& part, int64_t key, float factor, const Scratch& scratch) {
+  const Shape& shape = rows.shape;
+  const int64_t width = shape.width(), first = part.first / Layout::kPerStep;
+  blockProduct<Layout, V, true>(part.last - part.first, stepsOf<Layout>(shape.headDim), {scratch.keys + part.first * width, width},
+                                scratch.queries + panel * kTileC, kQueries, scratch.scores + part.first * kTileC, kTileC, false);
+  shareOut<Layout, V>(rows, panel, part, key, factor, scratch);
+  blockProduct<Layout, V, false>(shape.headDim, stepsOf<Layout>(part.last - part.first), {scratch.values + first * width, width},
+                                 scratch.shares + first * kTileC, kTileC, scratch.sums + panel * kTileC * width, kTileC, true);
+}
+
+template <class T>
+void attend(const Op& op, const Shape& shape, int64_t batch, int64_t kvHead, int64_t block, char* place) {
+  using Layout = LayoutOf<T>;
+  const Operand &k = op.in(1), &v = op.in(2), &o = op.out(0), &lse = op.out(1);
+  const QueryRows rows(shape, batch, kvHead, block);
+  const int64_t width = shape.width();
+  const float factor = shape.scale * kLog2E;
+  const Scratch scratch(place, width);
+  std::memset(scratch.sums, 0, static_cast<size_t>(rows.panels() * kTileC * width) * 4);
+  for (int64_t i = 0; i < kQueries; i++) {
+    scratch.tops[i] = -__builtin_inff();
+    scratch.totals[i] = 0;
+  }
+  if (rows.seen.any()) turnAround<Layout>(rows.count, shape.headDim, rows.rowsOf<const T>(op.in(0)), scratch.queries, kQueries);
+  for (int64_t key = rows.seen.from; key < rows.seen.to; key += kKeys) {
+    const int64_t keys = least(kKeys, rows.seen.to - key), keyRow = batch * shape.seqK + key;
+    layDown<Layout>(keys, shape.headDim, keysOf<const T>(shape, k, keyRow, kvHead), scratch.keys, width);
+    layAcross<Layout>(keys, shape.headDim, keysOf<const T>(shape, v, keyRow, kvHead), scratch.values, width);
+    for (int64_t panel = 0; panel < rows.panels(); panel++) {
+      const Part part(rows.one[panel], rows.every[panel], key, keys, Layout::kPerStep);
+      if (!part.any()) continue;
+      if (rows.count - panel * kTileC > kLanes) meet<Layout, 2>(rows, panel, part, key, factor, scratch);
+      else meet<Layout, 1>(rows, panel, part, key, factor, scratch);
+    }
+  }
+  float times[kQueries] = {};
+  for (int64_t i = 0; i < rows.count; i++) {
+    float& logarithm = lse.as<float>()[rows.at[i]];
+    logarithm = rows.isEmpty(i) ? 0.0f : scratch.tops[i] * kLn2 + std::log(scratch.totals[i]);
+    times[i] = rows.isEmpty(i) ? 0.0f : 1.0f / scratch.totals[i];
+  }
+  const auto out = rows.rowsOf<T>(o);
+  for (int64_t i = 0; i < rows.count; i += kTileC) {
+    turnBack(scratch.sums + i * width, kTileC, least(kTileC, rows.count - i), shape.headDim, times + i,
+             [&](int64_t j) { return out(i + j); });
+  }
 }
 
 }  // namespace
@@ -93,11 +159,14 @@ void attend(const Op& op, const Shape& shape, int64_t batch, int64_t head, int64
 bool attention(const Op& op, Run& run) {
   const Shape shape = shapeOf(op, 0, 1, 3);
   if (!checkRanges(op, run, 3, shape)) return false;
-  const int64_t bytes = attentionBytes(shape.headDim);
-  run.each(shape.batch * shape.heads * shape.queryBlocks(), [&](int64_t task, int thread) {
-    // The last blocks first: under a causal mask they have the most keys, and a long task should not be begun at the end.
-    const int64_t block = shape.queryBlocks() - 1 - task / (shape.batch * shape.heads), one = task % (shape.batch * shape.heads);
-    attend(op, shape, one / shape.heads, one % shape.heads, block, op.workspace + thread * bytes);
+  const int64_t bytes = attentionBytes(shape.headDim), keyHeads = shape.batch * shape.kvHeads;
+  withAct(op.in(0).type, [&](auto* act) {
+    using T = std::remove_pointer_t<decltype(act)>;
+    run.each(keyHeads * shape.rowBlocks(), [&](int64_t task, int thread) {
+      // The last blocks first: under a causal mask they have the most keys, and a long task should not be begun at the end.
+      const int64_t block = shape.rowBlocks() - 1 - task / keyHeads, one = task % keyHeads;
+      attend<T>(op, shape, one / shape.kvHeads, one % shape.kvHeads, block, op.workspace + thread * bytes);
+    });
   });
   return true;
 }

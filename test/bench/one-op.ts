@@ -1,0 +1,47 @@
+// One op over and over on the cpu device, and what its registers can do at most. Next to read: gemm.ts, attention.ts, rows.ts.
+// Everything is the best of several rounds, because other work on the machine disturbs.
+
+import { loadAddon } from "../../src/engine/addon.js";
+import type { Device } from "../../src/engine/device.js";
+import { sizeOf } from "../../src/engine/dtype.js";
+import { neutralUniforms } from "../../src/engine/ops.js";
+import { Bench, type OneOp, programOf } from "../engine/contract/build.js";
+
+/** GFLOP/s of multiply-adds in registers, on all threads. */
+export function registerPeak(isa: string, threads: number): Record<"f32" | "bf16", number> {
+  const addon = loadAddon();
+  const meter = addon.create(threads, isa);
+  const peak = { f32: 0, bf16: 0 };
+  for (let round = 0; round < 5; round++) {
+    peak.f32 = Math.max(peak.f32, addon.peak(meter, false) / 1e9);
+    peak.bf16 = Math.max(peak.bf16, addon.peak(meter, true) / 1e9);
+  }
+  addon.dispose(meter);
+  return peak;
+}
+
+/** Between -0.5 and 0.5, without a pattern that matters for speed. */
+function someNumbers(count: number): Float32Array {
+  return Float32Array.from({ length: count }, (_, i) => ((i * 7919) % 1000) / 1000 - 0.5);
+}
+
+/** Seconds of wall clock and of processor for one op, each the best of `rounds`; a round runs it `times` times. */
+export async function measure(device: Device, one: OneOp, times: number, rounds: number) {
+  const single = programOf(device, one);
+  const program = { ...single, ops: Array.from({ length: times }, () => single.ops).flat() };
+  const bench = new Bench(device, program);
+  for (const { name, shape } of program.buffers) {
+    await bench.write(name, one.operands[name]?.data ?? someNumbers(sizeOf(shape)));
+  }
+  const executable = await device.compile(program, bench.arenas);
+  const best = { wall: Infinity, processor: Infinity };
+  for (let round = 0; round < rounds; round++) {
+    const [start, used] = [performance.now(), process.cpuUsage()];
+    await executable.run({ ...neutralUniforms, ...one.uniforms });
+    const { user, system } = process.cpuUsage(used);
+    best.wall = Math.min(best.wall, (performance.now() - start) / 1e3 / times);
+    best.processor = Math.min(best.processor, (user + system) / 1e6 / times);
+  }
+  bench.free();
+  return best;
+}
