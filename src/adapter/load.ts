@@ -3,7 +3,7 @@
 import { readFile, stat } from "node:fs/promises";
 import path from "node:path";
 import type { LinearSite, Model } from "../model/index.js";
-import { convert, openSafetensors, type TensorFile } from "../model/weights/index.js";
+import { convert, openTensors, type TensorFile } from "../model/weights/index.js";
 import { loraNames, withLora } from "./lora.js";
 import { AdapterError, type PeftShape, PREFIX, parsePeftConfig, peftFiles } from "./peft.js";
 
@@ -55,13 +55,7 @@ async function readPeftConfig(folder: string): Promise<Record<string, unknown>> 
 async function openWeights(folder: string): Promise<TensorFile> {
   const pickle = path.join(folder, peftFiles.pickle);
   const file = path.join(folder, peftFiles.weights);
-  if (!(await exists(file)) && (await exists(pickle))) {
-    throw new AdapterError(
-      pickle,
-      "this is a Python pickle, which is not read: save it again with PEFT 0.7 or newer, which writes safetensors",
-    );
-  }
-  return openSafetensors(file);
+  return openTensors(!(await exists(file)) && (await exists(pickle)) ? pickle : file);
 }
 
 async function exists(name: string): Promise<boolean> {

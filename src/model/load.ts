@@ -49,7 +49,7 @@ export function sketchModel(
 }
 
 /**
- * Load config.json, the tokenizer and the safetensors of a folder. The weights go to the device tensor by tensor.
+ * Load config.json, the tokenizer and the weights of a folder, safetensors or files of torch.save. The weights go to the device tensor by tensor.
  *
  * @throws CheckpointError when the folder is not a model this project knows, naming file, field or tensor.
  * @throws EngineError when the device cannot be had, or not in this dtype.
@@ -64,6 +64,7 @@ export async function loadModel(folder: string, options: LoadOptions = {}): Prom
   }
   const tokenizer = await loadTokenizer(folder);
   const file = await openCheckpoint(folder);
+  for (const notice of file.notices ?? []) process.emitWarning(notice, "CheckpointNotice");
   try {
     if (tokenizer.vocab > config.vocab) {
       throw new CheckpointError(

@@ -1,6 +1,6 @@
 // Adapters on disk: what PEFT expects to find, what comes back, and what is refused in which words.
 
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, test } from "vitest";
 import { loadAdapter, saveAdapter } from "../../src/adapter/index.js";
@@ -122,17 +122,11 @@ describe("loadAdapter", () => {
     expect(await refusalOf(loadAdapter(await base(), folder))).toBe(`${config}: ${problem}`);
   });
 
-  test("refuses a folder without an adapter, JSON that is none, and a pickle", async () => {
+  test("refuses a folder without an adapter, and JSON that is none", async () => {
     const { folder, config, weights } = await saved();
     const empty = temporaryFolder();
     expect(await refusalOf(loadAdapter(await base(), empty))).toBe(
       `${path.join(empty, "adapter_config.json")}: there is no such file: expected the folder of an adapter`,
-    );
-    mkdirSync(path.join(empty, "pickled"));
-    writeFileSync(path.join(empty, "pickled", "adapter_config.json"), readFileSync(config));
-    writeFileSync(path.join(empty, "pickled", "adapter_model.bin"), "");
-    expect(await refusalOf(loadAdapter(await base(), path.join(empty, "pickled")))).toMatch(
-      /adapter_model\.bin: this is a Python pickle, which is not read: save it again with PEFT 0\.7 or newer/,
     );
     writeFileSync(config, "{");
     expect(await refusalOf(loadAdapter(await base(), folder))).toMatch(`${config}: expected JSON: `);

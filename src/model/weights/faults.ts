@@ -3,7 +3,7 @@
 
 import { bytesOf, type Shape, sizeOf } from "../../engine/dtype.js";
 import { CheckpointError } from "./error.js";
-import type { TensorFile } from "./safetensors.js";
+import type { TensorFile } from "./tensors.js";
 
 type FloatDType = "f32" | "bf16" | "f16";
 

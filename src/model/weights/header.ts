@@ -4,7 +4,18 @@ import { JsonError, parseJson } from "../../data/json.js";
 import { CheckpointError } from "./error.js";
 
 /** Bytes of one element of each dtype that is read; names as in the file. */
-export const storedBytesOf = { F64: 8, F32: 4, BF16: 2, F16: 2, I64: 8, I32: 4, I8: 1, U8: 1, BOOL: 1 } as const;
+export const storedBytesOf = {
+  F64: 8,
+  F32: 4,
+  BF16: 2,
+  F16: 2,
+  I64: 8,
+  I32: 4,
+  I16: 2,
+  I8: 1,
+  U8: 1,
+  BOOL: 1,
+} as const;
 export type StoredDType = keyof typeof storedBytesOf;
 
 /** Longer headers are refused, as the reference implementation does: no real checkpoint comes near. */

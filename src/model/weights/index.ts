@@ -4,6 +4,8 @@ export { bf16ToF32, convert, f16ToF32, f32ToBf16, f32ToF16, storedAs } from "./c
 export { CheckpointError } from "./error.js";
 export { describeFault, type WeightFault } from "./faults.js";
 export { type StoredDType, storedBytesOf, type TensorInfo } from "./header.js";
-export { openSafetensors, type StoredTensor, type TensorFile } from "./safetensors.js";
-export { openCheckpoint } from "./shards.js";
+export { openSafetensors } from "./safetensors.js";
+export { openCheckpoint, openTensors } from "./shards.js";
+export type { StoredTensor, TensorFile } from "./tensors.js";
+export { openTorch } from "./torch.js";
 export { replaceFile, writeSafetensors } from "./write.js";

@@ -1,46 +1,82 @@
-// A checkpoint folder: one safetensors file, or shards listed in model.safetensors.index.json. Next to read: write.ts.
+// The weights of a model folder: one file, or shards listed in an index, as safetensors or as torch.save wrote them. Next to read: write.ts.
 
-import { readFile, stat } from "node:fs/promises";
+import { readdir, readFile, stat } from "node:fs/promises";
 import path from "node:path";
+import { lfsPointerIn } from "../../data/file.js";
 import { JsonError, parseJson } from "../../data/json.js";
 import { CheckpointError } from "./error.js";
 import type { TensorInfo } from "./header.js";
-import { missingTensor, openSafetensors, type TensorFile } from "./safetensors.js";
+import { openSafetensors } from "./safetensors.js";
+import { missingTensor, type TensorFile } from "./tensors.js";
+import { openTorch } from "./torch.js";
 
-const SINGLE = "model.safetensors";
-const INDEX = "model.safetensors.index.json";
+/** Names in the order they are looked for: what holds no pickle comes first. */
+const wanted = [
+  "model.safetensors",
+  "model.safetensors.index.json",
+  "pytorch_model.bin",
+  "pytorch_model.bin.index.json",
+] as const;
 
 /**
- * Open the weights of a model folder in Hugging Face layout.
+ * Open the weights of a model folder in Hugging Face layout. Where there are safetensors and files of torch.save, the first are taken.
  *
- * @param folder - The folder, or a .safetensors or .safetensors.index.json file in it.
+ * @param folder - The folder, or a .safetensors, .bin, .pt, .pth or .index.json file in it.
  * @throws CheckpointError when there are no weights, a shard is missing, or the index and the shards disagree.
  */
 export async function openCheckpoint(folder: string): Promise<TensorFile> {
-  if (folder.endsWith(".safetensors")) return openSafetensors(folder);
-  if (folder.endsWith(".index.json")) return openShards(folder);
-  const [single, index] = await Promise.all([exists(path.join(folder, SINGLE)), exists(path.join(folder, INDEX))]);
-  if (single) return openSafetensors(path.join(folder, SINGLE));
-  if (index) return openShards(path.join(folder, INDEX));
+  if (/\.(safetensors|bin|pth?|index\.json)$/.test(folder) && !(await isFolder(folder))) return openTensors(folder);
+  for (const name of wanted) {
+    const file = path.join(folder, name);
+    if (await exists(file)) return openTensors(file);
+  }
   if (!(await exists(folder))) throw new CheckpointError(folder, "there is no such folder");
-  const pickles = await exists(path.join(folder, "pytorch_model.bin"));
-  const hint = pickles ? "; pytorch_model.bin is not read: save the model with safe_serialization=True" : "";
-  throw new CheckpointError(folder, `expected ${SINGLE} or ${INDEX} in this folder, found neither${hint}`);
+  throw new CheckpointError(
+    folder,
+    `expected model.safetensors or pytorch_model.bin, or either with .index.json, in this folder, found neither${await otherWeights(folder)}`,
+  );
+}
+
+/** One file of tensors, by its name's ending: .safetensors, an index, else what torch.save writes. */
+export async function openTensors(file: string): Promise<TensorFile> {
+  if (file.endsWith(".safetensors")) return openSafetensors(file);
+  if (file.endsWith(".index.json")) return openShards(file);
+  return openTorch(file);
+}
+
+/** What else lies there and could have been meant. */
+async function otherWeights(folder: string): Promise<string> {
+  const names = (await readdir(folder)).sort();
+  const shard = names.find((name) => /-\d{5}-of-\d{5}\.(safetensors|bin)$/.test(name));
+  if (shard) return `; there is ${shard}, but no index of the shards: download the .index.json beside it`;
+  if (names.includes("adapter_config.json")) return "; it is the folder of an adapter: load its base, then the adapter";
+  const alone = names.find(
+    (name) =>
+      /\.(safetensors|pth?|bin)$/.test(name) && !/^(optimizer|scheduler|scaler|rng_state|training_args)/.test(name),
+  );
+  return alone ? `; there is ${alone}: give the path of that file, if it is meant` : "";
 }
 
 async function exists(file: string): Promise<boolean> {
+  return (await statOf(file)) !== undefined;
+}
+
+async function isFolder(file: string): Promise<boolean> {
+  return (await statOf(file))?.isDirectory() === true;
+}
+
+async function statOf(file: string) {
   try {
-    await stat(file);
-    return true;
+    return await stat(file);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    if (code === "ENOENT" || code === "ENOTDIR") return false;
+    if (code === "ENOENT" || code === "ENOTDIR") return undefined;
     throw error;
   }
 }
 
 async function openShards(index: string): Promise<TensorFile> {
-  const weightMap = await readIndex(index);
+  const { weightMap, totalSize } = await readIndex(index);
   const folder = path.dirname(index);
   const names = [...new Set(weightMap.values())].sort();
   for (const name of names) {
@@ -52,27 +88,32 @@ async function openShards(index: string): Promise<TensorFile> {
   const missing = names.filter((_, i) => !there[i]);
   if (missing.length > 0) {
     const count = `${names.length - missing.length} of ${names.length} shards are there`;
-    throw new CheckpointError(path.join(folder, missing[0] as string), `the shard is missing (${count}): download it`);
+    const more =
+      missing.length > 1 ? `, with ${missing.slice(1, 6).join(", ")}${missing.length > 6 ? " and more" : ""}` : "";
+    throw new CheckpointError(
+      path.join(folder, missing[0] as string),
+      `the shard is missing (${count}): download it${more}`,
+    );
   }
   const shards = new Map<string, TensorFile>();
   const close = async () => {
     await Promise.all([...shards.values()].map((shard) => shard.close()));
   };
   try {
-    for (const name of names) shards.set(name, await openSafetensors(path.join(folder, name)));
-    return joined(index, weightMap, shards, close);
+    for (const name of names) shards.set(name, await openTensors(path.join(folder, name)));
+    return joined(index, { weightMap, totalSize, shards, close });
   } catch (error) {
     await close();
     throw error;
   }
 }
 
-function joined(
-  index: string,
-  weightMap: ReadonlyMap<string, string>,
-  shards: ReadonlyMap<string, TensorFile>,
-  close: () => Promise<void>,
-): TensorFile {
+interface Shards extends Index {
+  readonly shards: ReadonlyMap<string, TensorFile>;
+  readonly close: () => Promise<void>;
+}
+
+function joined(index: string, { weightMap, totalSize, shards, close }: Shards): TensorFile {
   const tensors = new Map<string, TensorInfo>();
   for (const [name, shard] of weightMap) {
     const info = shards.get(shard)?.tensors.get(name);
@@ -86,10 +127,19 @@ function joined(
     return shard;
   };
   const metadata = Object.assign({}, ...[...shards.values()].map((shard) => shard.metadata)) as Record<string, string>;
+  const bytes = [...tensors.values()].reduce((sum, info) => sum + info.bytes, 0);
+  // Known to be stale in published checkpoints whose vocabulary was cut, so it proves nothing about the download.
+  const notices =
+    totalSize === undefined || totalSize === bytes
+      ? []
+      : [
+          `${index}: \`total_size\` is ${totalSize}, the tensors have ${bytes} bytes; every tensor of the index is there`,
+        ];
   return {
     path: index,
     metadata,
     tensors,
+    notices,
     tensor: async (name) => shardOf(name).tensor(name),
     pieces: async function* (name, dtype) {
       yield* shardOf(name).pieces(name, dtype);
@@ -98,12 +148,21 @@ function joined(
   };
 }
 
-/** Tensor name -> shard file name. */
-async function readIndex(index: string): Promise<ReadonlyMap<string, string>> {
+interface Index {
+  /** Tensor name -> shard file name. */
+  readonly weightMap: ReadonlyMap<string, string>;
+  readonly totalSize: number | undefined;
+}
+
+async function readIndex(index: string): Promise<Index> {
   let root: unknown;
   try {
-    root = parseJson(await readFile(index, "utf8"));
+    const bytes = await readFile(index);
+    const pointer = lfsPointerIn(bytes, path.dirname(index), "index of the weights");
+    if (pointer) throw new CheckpointError(index, pointer);
+    root = parseJson(bytes.toString("utf8"));
   } catch (cause) {
+    if (cause instanceof CheckpointError) throw cause;
     if (cause instanceof JsonError)
       throw new CheckpointError(`${index}:${cause.line}:${cause.column}`, cause.problem, { cause });
     throw new CheckpointError(index, `cannot be read: ${(cause as Error).message}`, { cause });
@@ -116,5 +175,9 @@ async function readIndex(index: string): Promise<ReadonlyMap<string, string>> {
     if (typeof shard !== "string")
       throw new CheckpointError(index, `expected a file name, got ${JSON.stringify(shard)}`, { tensor });
   }
-  return new Map(Object.entries(map as Record<string, string>));
+  const { total_size: total } = ((root as { metadata?: unknown }).metadata ?? {}) as { total_size?: unknown };
+  return {
+    weightMap: new Map(Object.entries(map as Record<string, string>)),
+    totalSize: typeof total === "number" ? total : undefined,
+  };
 }

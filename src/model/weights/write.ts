@@ -4,7 +4,7 @@ import { open, rename, rm } from "node:fs/promises";
 import path from "node:path";
 import { CheckpointError } from "./error.js";
 import { storedBytesOf } from "./header.js";
-import type { StoredTensor } from "./safetensors.js";
+import type { StoredTensor } from "./tensors.js";
 
 let written = 0;
 

@@ -257,7 +257,7 @@ describe("shards", () => {
 test("a folder without weights, or no folder, is an error of its own", async () => {
   await expect(openCheckpoint(path.join(folder, "nowhere"))).rejects.toThrow("there is no such folder");
   await expect(openCheckpoint(folder)).rejects.toThrow(
-    "expected model.safetensors or model.safetensors.index.json in this folder, found neither",
+    "expected model.safetensors or pytorch_model.bin, or either with .index.json, in this folder, found neither; there is 0.safetensors: give the path of that file",
   );
 });
 
