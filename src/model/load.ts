@@ -1,14 +1,15 @@
 // A folder in Hugging Face's layout -> a model on a device. Next to read: resident.ts, where the weights go.
 
+import { stat } from "node:fs/promises";
 import path from "node:path";
 import type { Device } from "../engine/device.js";
 import { type DeviceName, openDevice } from "../engine/devices.js";
 import { loadTokenizer, type Tokenizer } from "../tokens/index.js";
-import { type LlamaConfig, readConfig } from "./config.js";
+import { type LlamaConfig, parseConfig, readConfig } from "./config.js";
 import { type Family, families } from "./families/index.js";
 import { type ComputeDType, Model } from "./model.js";
 import { loadResident, weightsLayout } from "./resident.js";
-import { CheckpointError, openCheckpoint } from "./weights/index.js";
+import { CheckpointError, openCheckpoint, openLlama2c } from "./weights/index.js";
 
 export interface LoadOptions {
   /** "auto" takes the fastest there is. @default "auto" */
@@ -51,11 +52,12 @@ export function sketchModel(
 /**
  * Load config.json, the tokenizer and the weights of a folder, safetensors or files of torch.save. The weights go to the device tensor by tensor.
  *
+ * @param at - The folder, or one file of weights in it, such as a llama2.c checkpoint, which needs no config.json.
  * @throws CheckpointError when the folder is not a model this project knows, naming file, field or tensor.
  * @throws EngineError when the device cannot be had, or not in this dtype.
  */
-export async function loadModel(folder: string, options: LoadOptions = {}): Promise<Model> {
-  const config = readConfig(folder);
+export async function loadModel(at: string, options: LoadOptions = {}): Promise<Model> {
+  const { folder, config } = await placeOf(at);
   const wanted = options.contextTokens ?? Math.min(config.contextTokens, 4096);
   if (!Number.isInteger(wanted) || wanted < 1 || wanted > config.contextTokens) {
     throw new RangeError(
@@ -63,7 +65,7 @@ export async function loadModel(folder: string, options: LoadOptions = {}): Prom
     );
   }
   const tokenizer = await loadTokenizer(folder);
-  const file = await openCheckpoint(folder);
+  const file = await openCheckpoint(at);
   for (const notice of file.notices ?? []) process.emitWarning(notice, "CheckpointNotice");
   try {
     if (tokenizer.vocab > config.vocab) {
@@ -77,11 +79,21 @@ export async function loadModel(folder: string, options: LoadOptions = {}): Prom
     checkDType(families[config.family], config.family, dtype, device);
     const specs = families[config.family].tensors(config, dtype, wanted);
     const weights = await loadResident(device, file, specs);
-    const name = path.basename(path.resolve(folder));
+    const name = path.basename(path.resolve(at));
     return new Model({ name, folder, config, tokenizer, device, dtype, contextTokens: wanted, weights });
   } finally {
     await file.close();
   }
+}
+
+/** The folder of a model and its config, which a llama2.c checkpoint has in itself. */
+async function placeOf(at: string): Promise<{ readonly folder: string; readonly config: LlamaConfig }> {
+  if (!(await stat(at).catch(() => undefined))?.isFile()) return { folder: at, config: readConfig(at) };
+  const folder = path.dirname(at);
+  const own = await openLlama2c(at);
+  await own?.close();
+  const config = own?.metadata["config"];
+  return { folder, config: config === undefined ? readConfig(folder) : parseConfig(JSON.parse(config), at) };
 }
 
 /** @throws RangeError when the device does not compute in the dtype, or the family overflows in it, with the reason and what to take. */

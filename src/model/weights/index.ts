@@ -4,6 +4,7 @@ export { bf16ToF32, convert, f16ToF32, f32ToBf16, f32ToF16, storedAs } from "./c
 export { CheckpointError } from "./error.js";
 export { describeFault, type WeightFault } from "./faults.js";
 export { type StoredDType, storedBytesOf, type TensorInfo } from "./header.js";
+export { openLlama2c } from "./llama2c.js";
 export { openSafetensors } from "./safetensors.js";
 export { openCheckpoint, openTensors } from "./shards.js";
 export type { StoredTensor, TensorFile } from "./tensors.js";

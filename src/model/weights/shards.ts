@@ -6,6 +6,7 @@ import { lfsPointerIn } from "../../data/file.js";
 import { JsonError, parseJson } from "../../data/json.js";
 import { CheckpointError } from "./error.js";
 import type { TensorInfo } from "./header.js";
+import { openLlama2c } from "./llama2c.js";
 import { openSafetensors } from "./safetensors.js";
 import { missingTensor, type TensorFile } from "./tensors.js";
 import { openTorch } from "./torch.js";
@@ -37,11 +38,11 @@ export async function openCheckpoint(folder: string): Promise<TensorFile> {
   );
 }
 
-/** One file of tensors, by its name's ending: .safetensors, an index, else what torch.save writes. */
+/** One file of tensors, by its name's ending: .safetensors, an index, else what llama2.c or torch.save wrote. */
 export async function openTensors(file: string): Promise<TensorFile> {
   if (file.endsWith(".safetensors")) return openSafetensors(file);
   if (file.endsWith(".index.json")) return openShards(file);
-  return openTorch(file);
+  return (await openLlama2c(file)) ?? openTorch(file);
 }
 
 /** What else lies there and could have been meant. */
