@@ -6,14 +6,28 @@
 import type { OpName } from "../engine/ops.js";
 import { ShapeError, type Tensor } from "./tensor.js";
 import type { Node, Scope, Trace } from "./trace.js";
+import { atOnce, type Work } from "./turns.js";
 
 /** The gradients still on their way back. */
 class Backward {
   readonly #pending = new Map<Tensor, Tensor>();
   /** Nodes whose input's gradient was already computed together with another's. */
   readonly inputDone = new Set<Node>();
+  readonly #makers = new Map<Tensor, Node>();
+  #seen = 0;
 
   constructor(readonly trace: Trace) {}
+
+  /** The node whose first output a tensor is. */
+  makerOf(tensor: Tensor): Node | undefined {
+    const { nodes } = this.trace;
+    for (; this.#seen < nodes.length; this.#seen++) {
+      const node = nodes[this.#seen] as Node;
+      const [made] = node.outputs;
+      if (made && !this.#makers.has(made)) this.#makers.set(made, node);
+    }
+    return this.#makers.get(tensor);
+  }
 
   take(tensor: Tensor | undefined): Tensor | undefined {
     if (!tensor) return undefined;
@@ -94,7 +108,7 @@ const rules: Partial<Record<OpName, Rule>> = {
     const { trace } = back;
     const [x, w, bias, h, b] = node.inputs as [Tensor, Tensor, Tensor?, Tensor?, Tensor?];
     const [scale] = node.attrs as [number];
-    const inner = h && trace.nodes.find((candidate) => candidate.outputs[0] === h);
+    const inner = h && back.makerOf(h);
     let g: Tensor | undefined;
     if (h && b) {
       back.weight(b, dy, h, scale);
@@ -165,6 +179,11 @@ const rules: Partial<Record<OpName, Rule>> = {
  * @throws ShapeError when `totals` is no result of headLoss, or nothing that trains is behind it, or an op on the way has no gradient.
  */
 export function differentiate(trace: Trace, totals: Tensor): void {
+  atOnce(differentiating(trace, totals));
+}
+
+/** The same in pieces. */
+export function* differentiating(trace: Trace, totals: Tensor): Work<void> {
   const at = trace.nodes.findIndex((node) => node.op === "headLoss" && node.outputs[1] === totals);
   if (at < 0) throw new ShapeError(`differentiate: expected the totals of headLoss, got "${totals.name}"`);
   if (!totals.learns) throw new ShapeError("differentiate: nothing that trains is behind the loss");
@@ -184,6 +203,7 @@ export function differentiate(trace: Trace, totals: Tensor): void {
     const nodes = trace.nodes.slice(start, end);
     backward(back, scope ? again(back, nodes) : nodes);
     end = start;
+    yield;
   }
   dropUnread(trace);
 }

@@ -1,6 +1,6 @@
 // The engine, upper half: model code goes in as functions of symbolic tensors, a Program with an exact memory plan comes out.
 
-export { differentiate } from "./gradients.js";
+export { differentiate, differentiating } from "./gradients.js";
 export * from "./ops.js";
 export {
   type Layout,
@@ -9,7 +9,9 @@ export {
   type Placements,
   type PlannedProgram,
   type PlanOptions,
+  planning,
   planProgram,
 } from "./plan.js";
 export { bindShape, type Place, ShapeError, type Tensor } from "./tensor.js";
 export { gradientName, type Node, type Scope, Trace, type TraceOptions } from "./trace.js";
+export { atOnce, inTurns, type Work } from "./turns.js";

@@ -10,6 +10,7 @@ import { align, type Buffer, type Category, categories, type Op, type Program } 
 import { type Lifetime, lifetimes } from "./lifetime.js";
 import { type Place, ShapeError, type Tensor } from "./tensor.js";
 import type { Trace } from "./trace.js";
+import { atOnce, type Work } from "./turns.js";
 
 /** Where a tensor that outlives a run was put. */
 export interface Placement {
@@ -71,7 +72,12 @@ const arenaOf: Readonly<Record<Place, Category>> = {
 /**
  * @throws ShapeError when a tensor that outlives the run has no placement, or one of another dtype or shape.
  */
-export function planProgram(trace: Trace, { name, device, placements, ioStart = 0 }: PlanOptions): PlannedProgram {
+export function planProgram(trace: Trace, options: PlanOptions): PlannedProgram {
+  return atOnce(planning(trace, options));
+}
+
+/** The same in pieces. */
+export function* planning(trace: Trace, { name, device, placements, ioStart = 0 }: PlanOptions): Work<PlannedProgram> {
   const workspace = trace.nodes.map((node) => align(device.workspaceBytes(shaped(node))));
   const offsets = new Map<Tensor, number>();
   const arenaBytes = Object.fromEntries(categories.map((category) => [category, 0])) as Record<Category, number>;
@@ -83,6 +89,7 @@ export function planProgram(trace: Trace, { name, device, placements, ioStart = 
     offsets.set(tensor, offset);
     arenaBytes[arena] = Math.max(arenaBytes[arena], offset + align(bytesOfTensor(tensor)));
   };
+  yield;
   let io = align(ioStart);
   for (const tensor of used) {
     const placed = placements.get(tensor.name);
@@ -105,8 +112,10 @@ export function planProgram(trace: Trace, { name, device, placements, ioStart = 
     }
     arenaBytes.workspace = Math.max(arenaBytes.workspace, scratch);
   });
-  for (const { tensors, offset } of packValues(trace)) for (const tensor of tensors) put(tensor, offset);
+  yield;
+  for (const { tensors, offset } of yield* packValues(trace)) for (const tensor of tensors) put(tensor, offset);
 
+  yield;
   const index = new Map<Tensor, number>();
   const buffers: Buffer[] = [];
   for (const tensor of used) {
@@ -166,7 +175,7 @@ interface Group {
 }
 
 /** Join results to the operands they may replace, then give each group the lowest place that is free for its whole life. */
-function packValues(trace: Trace): readonly Group[] {
+function* packValues(trace: Trace): Work<readonly Group[]> {
   const lives = lifetimes(trace);
   const groupOf = new Map<Tensor, Group>();
   const groups: Group[] = [];
@@ -188,6 +197,7 @@ function packValues(trace: Trace): readonly Group[] {
   });
   const placed: Group[] = [];
   for (const group of [...groups].sort((a, b) => b.bytes - a.bytes || a.first - b.first)) {
+    yield;
     for (const other of placed) {
       // `placed` is ordered by offset: the first gap that is large enough wins.
       if (other.first > group.last || other.last < group.first) continue;
