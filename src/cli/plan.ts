@@ -17,8 +17,8 @@ import {
 } from "../model/index.js";
 import type { Tokenizer } from "../tokens/index.js";
 import type { MemoryBytes } from "../train/events.js";
+import { planFastest } from "../train/fit.js";
 import { type ResolvedOptions, resolveOptions, trainOptions } from "../train/options.js";
-import { planRun } from "../train/plan.js";
 import { formatBytes, formatCount, totalBytes } from "../widgets/format.js";
 import { readTrainConfig } from "./config.js";
 import { flagsOf, parseBytes } from "./flags.js";
@@ -91,7 +91,8 @@ export async function planBytes({ config, dtype, lora, options }: PlannedJob): P
   const base = sketchModel(config, silent(config), { device, dtype, contextTokens: seq });
   const model = await attachLora(base, lora);
   const bucket = { batch: options.batchSize, seq };
-  return (await planRun(model, options, { train: [bucket], validation: [bucket], first: bucket })).bytes;
+  const shapes = { rowsPerUpdate: bucket.batch, at: () => ({ train: [bucket], validation: [bucket], first: bucket }) };
+  return (await planFastest(model, { ...options, microBatchSize: bucket.batch }, shapes)).bytes;
 }
 
 /** A plan reads no text, so a model folder may be planned without its tokenizer. */

@@ -11,6 +11,7 @@ import {
   type ProgramHandle,
 } from "./addon.js";
 import { physicalCores } from "./cores.js";
+import { cpuSpeedAt } from "./cpu-speed.js";
 import { type Arena, type Device, type DeviceInfo, EngineError, type Executable, type ShapedOp } from "./device.js";
 import type { DType } from "./dtype.js";
 import { type Uniforms, uniforms } from "./ops.js";
@@ -80,6 +81,10 @@ class CpuDevice implements Device {
 
   workspaceBytes(op: ShapedOp): number {
     return cpuWorkspaceBytes(op, this.threads);
+  }
+
+  speedAt(tokens: number): number {
+    return cpuSpeedAt(tokens);
   }
 
   allocate(category: Category, bytes: number): CpuArena {

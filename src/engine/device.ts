@@ -33,6 +33,11 @@ export interface Device {
   readonly plansOnly?: boolean;
   /** Bytes of scratch the device needs for this op, exactly. Pure: the planner calls it without allocating, on any machine. */
   workspaceBytes(op: ShapedOp): number;
+  /**
+   * Speed of matrix products over so many tokens at once, as a part of the speed over very many: 0 to 1. Pure, and measured once for the
+   * kind of device; tells the planner what few rows at once cost. @default 1 for any number
+   */
+  speedAt?(tokens: number): number;
   /** Exactly `bytes`, zeroed. @throws EngineError when the memory is not there, with what was asked and what is free. */
   allocate(category: Category, bytes: number): Arena;
   /** Bytes now allocated, by category. The meter reads this. */

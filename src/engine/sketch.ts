@@ -10,12 +10,25 @@ export interface SketchOptions {
   /** Scratch the planned device would ask for. */
   readonly workspaceBytes: (op: ShapedOp) => number;
   readonly computeDTypes: readonly DType[];
+  /** Speed of the planned device, see Device. */
+  readonly speedAt?: ((tokens: number) => number) | undefined;
+}
+
+/** What a sketch takes from the device that is planned for. */
+export function sketchOptions(device: Device): SketchOptions {
+  const { name, info } = device;
+  return {
+    name,
+    computeDTypes: info.computeDTypes,
+    workspaceBytes: (op) => device.workspaceBytes(op),
+    speedAt: device.speedAt && ((tokens) => device.speedAt?.(tokens) ?? 1),
+  };
 }
 
 /**
  * Allocates numbers instead of memory: its arenas have a size and no bytes. Writes are dropped; reading, compiling and running are errors.
  */
-export function sketchDevice({ name, workspaceBytes, computeDTypes }: SketchOptions): Device {
+export function sketchDevice({ name, workspaceBytes, computeDTypes, speedAt }: SketchOptions): Device {
   const allocated = Object.fromEntries(categories.map((category) => [category, 0])) as Record<Category, number>;
   const refuse = (what: string) => new EngineError(`cannot ${what}: this device only plans memory for ${name}`);
   return {
@@ -23,6 +36,7 @@ export function sketchDevice({ name, workspaceBytes, computeDTypes }: SketchOpti
     plansOnly: true,
     info: { description: `memory plan for ${name}`, threads: 0, memoryBytes: undefined, computeDTypes },
     workspaceBytes,
+    ...(speedAt ? { speedAt } : {}),
     allocated: () => ({ ...allocated }),
     allocate(category, bytes): Arena {
       allocated[category] += bytes;

@@ -30,6 +30,8 @@ export interface BatchOptions {
   readonly seed?: number | undefined;
   /** @default 0 */
   readonly epoch?: number;
+  /** No batch reaches over a multiple of so many rows, such as the rows of an update. @default no limit */
+  readonly windowRows?: number;
   /** Id that fills rows; nothing sees it and nothing trains on it. */
   readonly pad: number;
   /** Length of a batch: its longest row, rounded up to a multiple of this. @default 32 */
@@ -45,14 +47,19 @@ export interface BatchOptions {
  */
 export function* batches(encoded: readonly Encoded[], options: BatchOptions): Generator<Batch> {
   const { batchSize, seed, epoch = 0, pad, multipleOf = 32, maxTokens = Number.POSITIVE_INFINITY } = options;
+  const { windowRows = encoded.length } = options;
   if (!Number.isInteger(batchSize) || batchSize < 1)
     throw new RangeError(`expected \`batchSize\` to be an integer from 1, got ${batchSize}`);
   if (!Number.isInteger(multipleOf) || multipleOf < 1)
     throw new RangeError(`expected \`multipleOf\` to be an integer from 1, got ${multipleOf}`);
+  if (!Number.isInteger(windowRows) || windowRows < Math.min(1, encoded.length))
+    throw new RangeError(`expected \`windowRows\` to be an integer from 1, got ${windowRows}`);
   if (encoded.length === 0) throw new RangeError("batches: there are no rows");
   const order = seed === undefined ? Uint32Array.from(encoded.keys()) : permutation(encoded.length, seed, epoch);
-  for (let start = 0; start < order.length; start += batchSize) {
-    const rows = [...order.subarray(start, start + batchSize)].map((i) => encoded[i] as Encoded);
+  for (let start = 0, end = 0; start < order.length; start = end) {
+    const window = start - (start % windowRows) + windowRows;
+    end = Math.min(start + batchSize, window, order.length);
+    const rows = [...order.subarray(start, end)].map((i) => encoded[i] as Encoded);
     const longest = rows.reduce((most, { ids }) => Math.max(most, ids.length), 1);
     const tooLong = rows.find(({ ids }) => ids.length > maxTokens);
     if (tooLong)

@@ -25,6 +25,16 @@ export interface Controls {
   readonly learningRate?: number;
 }
 
+/** Layers by what of them is computed again in the backward of batches of one shape. */
+export interface Recompute {
+  readonly batch: number;
+  readonly seq: number;
+  /** Layers that keep all values, compute their feed-forward again, and compute all of it again. */
+  readonly keep: number;
+  readonly mlp: number;
+  readonly layer: number;
+}
+
 /** Every event carries the number of updates made so far and the seconds since the run began. */
 interface At {
   readonly update: number;
@@ -41,6 +51,13 @@ export type TrainEvent = At &
         readonly validationRows: number;
         readonly trainedParameters: number;
         readonly memory: MemoryBytes;
+        /** The bytes it must stay within, where a budget was given. */
+        readonly memoryBudget?: number | undefined;
+        /** Rows that go through the model at once, and how often that is done for an update. Absent in older logs. */
+        readonly microBatchSize?: number;
+        readonly passes?: number;
+        /** How many layers compute what again on the way back, for each shape of batch. */
+        readonly recompute?: readonly Recompute[];
         readonly device: string;
         readonly dtype: string;
       }

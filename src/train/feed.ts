@@ -1,51 +1,85 @@
 // Which batches each update gets, in which order: it follows from the seed alone, so any update can be found again.
 
+import { permutation } from "../engine/random.js";
 import type { Batch, Encoded } from "../tokens/index.js";
 import { batches } from "../tokens/index.js";
 import type { Dataset } from "./dataset.js";
-import type { ResolvedOptions } from "./options.js";
-import type { RunBuckets } from "./plan.js";
-import type { Bucket } from "./programs.js";
+import { countBuckets, paddedTokens, SEQ_MULTIPLE } from "./microbatch.js";
+import { type ResolvedOptions, rowsPerUpdate } from "./options.js";
+import type { RunBuckets, RunShapes } from "./plan.js";
 
-/** Rows are padded to a multiple of this many tokens, so that few Programs serve all batches. */
-const MULTIPLE = 32;
+/** Shapes of a run's batches for any number of rows at once. */
+export function shapesOf(data: Dataset, options: ResolvedOptions): RunShapes {
+  const rows = data.train.kept;
+  const order = permutation(rows.length, options.seed, 0);
+  const { maxTokens } = options;
+  const perUpdate = rowsPerUpdate(options);
+  return {
+    rowsPerUpdate: Math.min(perUpdate, rows.length),
+    at(microBatch): RunBuckets {
+      const train = countBuckets(rows, order, { microBatch, rowsPerUpdate: perUpdate, maxTokens });
+      const held = data.validation?.kept ?? [];
+      const batch = validationRows(data, options, microBatch);
+      const first = [...order.subarray(0, microBatch)].map((i) => (rows[i] as Encoded).ids.length);
+      return {
+        train,
+        validation: [...new Set(held.map(({ ids }) => paddedTokens(ids.length, maxTokens)))].map((seq) => ({
+          batch,
+          seq,
+        })),
+        first: { batch: microBatch, seq: paddedTokens(Math.max(...first), maxTokens) },
+      };
+    },
+  };
+}
+
+/** Rows evaluated at once: as many as are trained on at once, fewer where validation rows are longer, so that they take no more tokens. */
+function validationRows(data: Dataset, { maxTokens }: ResolvedOptions, microBatch: number): number {
+  const longest = (rows: readonly Encoded[]) =>
+    paddedTokens(
+      rows.reduce((most, { ids }) => Math.max(most, ids.length), 1),
+      maxTokens,
+    );
+  const tokens = microBatch * longest(data.train.kept);
+  return Math.max(1, Math.min(microBatch, Math.floor(tokens / longest(data.validation?.kept ?? []))));
+}
 
 export class Feed {
-  /** The last window of an epoch may have fewer batches; it makes an update like any other. */
+  /** The last update of an epoch may have fewer rows; it is one like any other. */
   readonly updatesPerEpoch: number;
   readonly updates: number;
-  readonly buckets: RunBuckets;
+  /** Rows that go through the model at once. */
+  readonly microBatch: number;
+  /** Passes of an update through the model. */
+  readonly passes: number;
   /** The first batch of the run. */
   readonly first: Batch;
+  readonly #rowsPerUpdate: number;
 
   constructor(
     readonly data: Dataset,
     readonly options: ResolvedOptions,
     readonly pad: number,
   ) {
-    const { batchSize, gradientAccumulationSteps, maxSteps, epochs } = options;
-    const perEpoch = Math.ceil(data.train.kept.length / batchSize);
-    this.updatesPerEpoch = Math.ceil(perEpoch / gradientAccumulationSteps);
+    const { microBatchSize, batchSize, maxSteps, epochs } = options;
+    this.#rowsPerUpdate = rowsPerUpdate(options);
+    this.microBatch = microBatchSize ?? batchSize;
+    this.passes = Math.ceil(this.#rowsPerUpdate / this.microBatch);
+    this.updatesPerEpoch = Math.ceil(data.train.kept.length / this.#rowsPerUpdate);
     this.updates = maxSteps ?? Math.max(1, Math.ceil(epochs * this.updatesPerEpoch));
     this.first = this.#first();
-    this.buckets = {
-      train: this.#buckets(data.train.kept),
-      validation: this.#buckets(data.validation?.kept ?? []),
-      first: this.first,
-    };
   }
 
   /** The batches of each update after the first `done`. */
   *from(done: number): Generator<readonly Batch[]> {
-    const { gradientAccumulationSteps } = this.options;
     for (let update = done; update < this.updates; ) {
       const epoch = Math.floor(update / this.updatesPerEpoch);
-      let skip = (update % this.updatesPerEpoch) * gradientAccumulationSteps;
+      let skip = (update % this.updatesPerEpoch) * this.passes;
       let window: Batch[] = [];
-      for (const batch of this.#batches(this.data.train.kept, epoch)) {
+      for (const batch of this.#training(epoch)) {
         if (skip-- > 0) continue;
         window.push(batch);
-        if (window.length < gradientAccumulationSteps) continue;
+        if (window.length < this.passes) continue;
         yield window;
         window = [];
         update += 1;
@@ -58,25 +92,22 @@ export class Feed {
   }
 
   #first(): Batch {
-    for (const batch of this.#batches(this.data.train.kept, 0)) return batch;
+    for (const batch of this.#training(0)) return batch;
     throw new RangeError("train: there is no batch to start with");
   }
 
   /** The validation rows in their own order. */
   validation(): Iterable<Batch> {
-    return this.#batches(this.data.validation?.kept ?? [], undefined);
+    const batchSize = validationRows(this.data, this.options, this.microBatch);
+    return batches(this.data.validation?.kept ?? [], { batchSize, ...this.#common() });
   }
 
-  #batches(rows: readonly Encoded[], epoch: number | undefined): Generator<Batch> {
-    const { batchSize, seed, maxTokens } = this.options;
-    const order = epoch === undefined ? {} : { seed, epoch };
-    return batches(rows, { batchSize, ...order, pad: this.pad, multipleOf: MULTIPLE, maxTokens });
+  #training(epoch: number): Generator<Batch> {
+    const order = { seed: this.options.seed, epoch, windowRows: this.#rowsPerUpdate };
+    return batches(this.data.train.kept, { batchSize: this.microBatch, ...order, ...this.#common() });
   }
 
-  /** Every shape that a batch of these rows can have: a batch is as long as its longest row. */
-  #buckets(rows: readonly Encoded[]): readonly Bucket[] {
-    const { batchSize, maxTokens } = this.options;
-    const lengths = new Set(rows.map(({ ids }) => Math.min(Math.ceil(ids.length / MULTIPLE) * MULTIPLE, maxTokens)));
-    return [...lengths].map((seq) => ({ batch: batchSize, seq }));
+  #common() {
+    return { pad: this.pad, multipleOf: SEQ_MULTIPLE, maxTokens: this.options.maxTokens };
   }
 }

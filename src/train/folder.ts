@@ -94,9 +94,17 @@ export async function openRunFolder(
   await mkdir(folder, { recursive: true });
   if (!checkpoint) await rm(checkpointsOf(folder), { recursive: true, force: true });
   const earlier = checkpoint ? await eventsBefore(checkpoint, folder) : [];
-  const text = `${JSON.stringify({ runId: id, options: file } satisfies RunFile, undefined, 2)}\n`;
-  await replaceFile(path.join(folder, runFiles.options), [new TextEncoder().encode(text)]);
+  await writeRunFile({ id, folder }, file);
   return { checkpoint, events: earlier };
+}
+
+/** Write options.json. */
+export async function writeRunFile(
+  { id, folder }: Pick<RunPlace, "id" | "folder">,
+  options: RunFile["options"],
+): Promise<void> {
+  const text = `${JSON.stringify({ runId: id, options } satisfies RunFile, undefined, 2)}\n`;
+  await replaceFile(path.join(folder, runFiles.options), [new TextEncoder().encode(text)]);
 }
 
 async function eventsBefore({ state }: Checkpoint, folder: string): Promise<TrainEvent[]> {

@@ -2,10 +2,12 @@
 
 import { describeFault, type ResidentWeights } from "../model/index.js";
 import type { Tokenizer } from "../tokens/index.js";
-import type { LayerChoice } from "./budget.js";
 import { type Dataset, type EncodedRows, inTurns } from "./dataset.js";
-import type { Finding } from "./events.js";
+import type { Finding, Recompute } from "./events.js";
+import type { Feed } from "./feed.js";
+import { countChoices } from "./layers.js";
 import type { ResolvedOptions } from "./options.js";
+import type { RunPlan } from "./plan.js";
 
 const finding = (check: string, verdict: Finding["verdict"], message: string): Finding => ({ check, verdict, message });
 
@@ -92,16 +94,28 @@ function showSample({ kept }: EncodedRows, tokenizer: Tokenizer): Finding {
   );
 }
 
+/** How many layers compute what again, for each shape of batch. */
+export function tellChoices(recompute: RunPlan["recompute"]): readonly Recompute[] {
+  return [...recompute].map(([key, choices]) => {
+    const [batch, seq] = key.split("x").map(Number) as [number, number];
+    return { batch, seq, ...countChoices(choices) };
+  });
+}
+
 /** What a memory budget costs. */
-export function tellBudget(budget: number, choices: readonly LayerChoice[]): Finding {
-  const count = (wanted: LayerChoice) => choices.filter((choice) => choice === wanted).length;
-  const parts = [
-    ...(count("layer") > 0 ? [`${count("layer")} wholly`] : []),
-    ...(count("mlp") > 0 ? [`${count("mlp")} in their feed-forward`] : []),
+export function tellBudget(budget: number, { microBatch, passes }: Feed, { recompute }: RunPlan): Finding {
+  const told = tellChoices(recompute).filter(({ mlp, layer }) => mlp + layer > 0);
+  const all = told.length === recompute.size ? "batches" : `${told.length} of ${recompute.size} shapes of batches`;
+  const most = told.reduce((a, b) => (b.batch * b.seq > a.batch * a.seq ? b : a), told[0] as Recompute);
+  const parts = most && [
+    ...(most.layer > 0 ? [`${most.layer} wholly`] : []),
+    ...(most.mlp > 0 ? [`${most.mlp} in their feed-forward`] : []),
   ];
-  const cost =
-    parts.length > 0 ? `of ${choices.length} layers, ${parts.join(" and ")} are computed again` : "all values are kept";
-  return finding("memory", "good", `to stay within ${(budget / 1e6).toFixed(1)} MB, ${cost}`);
+  const cost = most
+    ? `${all} compute layers again: at most, of ${most.keep + most.mlp + most.layer} layers, ${parts.join(" and ")}`
+    : "all values are kept";
+  const rows = `${microBatch} ${microBatch === 1 ? "row goes" : "rows go"} through the model at once, ${passes} ${passes === 1 ? "pass" : "passes"} an update`;
+  return finding("memory", "good", `to stay within ${(budget / 1e6).toFixed(1)} MB, ${rows}; ${cost}`);
 }
 
 /** Whether the learning rate gets anywhere. */

@@ -4,20 +4,22 @@ import { createHash } from "node:crypto";
 import path from "node:path";
 import { performance } from "node:perf_hooks";
 import { setImmediate } from "node:timers/promises";
+import { totalBytes } from "../engine/index.js";
 import type { Model, TrainedTensors } from "../model/index.js";
 import type { Batch } from "../tokens/index.js";
 import { type Checkpoint, type CheckpointState, readCheckpoint, writeCheckpoint } from "./checkpoint.js";
 import type { RunControl } from "./control.js";
 import { type Dataset, encodeData } from "./dataset.js";
 import { diagnose } from "./diagnose.js";
-import type { Answer, Finding, TrainEvent } from "./events.js";
-import { Feed } from "./feed.js";
-import { openRunFolder, type RunPlace, runFiles } from "./folder.js";
-import { checkData, checkGradients, checkStart, checkWarmup, checkWeights, tellBudget } from "./health.js";
+import type { Answer, Finding, MemoryBytes, TrainEvent } from "./events.js";
+import { Feed, shapesOf } from "./feed.js";
+import { planFastest } from "./fit.js";
+import { openRunFolder, type RunPlace, runFiles, writeRunFile } from "./folder.js";
+import { checkData, checkGradients, checkStart, checkWarmup, checkWeights, tellBudget, tellChoices } from "./health.js";
 import type { EventLog } from "./log.js";
 import type { OpenSampler, ResolvedOptions, Sampler, TrainOptions } from "./options.js";
-import { addBytes, planRun } from "./plan.js";
-import { checkResumable, comparable } from "./resume.js";
+import { addBytes } from "./plan.js";
+import { checkResumable, comparable, dividedBy } from "./resume.js";
 import type { TrainResult } from "./run.js";
 import { rateFactor, warmupUpdates } from "./schedule.js";
 import { Stepper } from "./step.js";
@@ -36,15 +38,20 @@ export class Loop {
   #secondsBefore = 0;
   #started = 0;
   #savedAt = -1;
+  #planned = 0;
+
+  /** All options with their values; `microBatchSize` has one from the plan on. */
+  options: ResolvedOptions;
 
   constructor(
     readonly model: Model,
     readonly given: TrainOptions,
-    readonly options: ResolvedOptions,
+    options: ResolvedOptions,
     readonly place: RunPlace,
     readonly log: EventLog,
     readonly control: RunControl,
   ) {
+    this.options = options;
     this.#trained = model.trained as TrainedTensors;
     this.#peak = options.learningRate;
     this.#sampler = given.sampler?.(model, options);
@@ -52,20 +59,26 @@ export class Loop {
 
   async run(started: number): Promise<TrainResult> {
     this.#started = started;
-    const { model, options, control } = this;
-    const { checkpoint, events } = await openRunFolder(this.place, comparable(options, model), this.given.resume);
+    const { model, control } = this;
+    const { checkpoint, events } = await openRunFolder(this.place, comparable(this.options, model), this.given.resume);
+    if (checkpoint)
+      this.options = { ...this.options, microBatchSize: this.options.microBatchSize ?? dividedBy(checkpoint) };
     this.log.restore(events);
     this.#secondsBefore = events.at(-1)?.seconds ?? 0;
     this.#done = checkpoint?.state.update ?? 0;
     for (const event of events) if (event.kind === "updated") this.#lastLoss = event.loss;
     await this.log.openFile(path.join(this.place.folder, runFiles.events));
 
-    const data = await this.#unlessStopped(() => encodeData(this.given, model.tokenizer, options, control.signal));
+    const { samplePrompts } = this.options;
+    const data = await this.#unlessStopped(() => encodeData(this.given, model.tokenizer, this.options, control.signal));
     if (!data) return this.#end(undefined, undefined);
-    const feed = new Feed(data, options, model.tokenizer.pad);
-    const { samplePrompts } = options;
     const sampling = samplePrompts.length > 0 ? await this.#sampler?.plan(samplePrompts) : undefined;
-    const plan = await planRun(model, options, feed.buckets, sampling);
+    const plan = await planFastest(model, this.options, shapesOf(data, this.options), sampling);
+    const planned = sampling ? addBytes(plan.bytes, sampling) : plan.bytes;
+    this.#planned = totalBytes(planned);
+    this.options = { ...this.options, microBatchSize: plan.microBatch };
+    await writeRunFile(this.place, comparable(this.options, model));
+    const feed = new Feed(data, this.options, model.tokenizer.pad);
     this.#tell({
       kind: "planned",
       runId: this.place.id,
@@ -73,7 +86,11 @@ export class Loop {
       rows: data.train.kept.length,
       validationRows: data.validation?.kept.length ?? 0,
       trainedParameters: this.#trained.parameterCount,
-      memory: sampling ? addBytes(plan.bytes, sampling) : plan.bytes,
+      memory: planned,
+      memoryBudget: this.options.memoryBudget,
+      microBatchSize: feed.microBatch,
+      passes: feed.passes,
+      recompute: tellChoices(plan.recompute),
       device: model.device.name,
       dtype: model.dtype,
     });
@@ -183,7 +200,7 @@ export class Loop {
       checkWarmup(warmupUpdates(options, feed.updates), feed.updates),
       checkWeights(model.weights),
     ];
-    if (options.memoryBudget !== undefined) findings.push(tellBudget(options.memoryBudget, stepper.plan.recompute));
+    if (options.memoryBudget !== undefined) findings.push(tellBudget(options.memoryBudget, feed, stepper.plan));
     const { first } = feed;
     // Sound weights first: with others the passes through the model would fail, and could not say why.
     if (model.weights.faults.length > 0) this.#conclude(findings);
@@ -245,12 +262,24 @@ export class Loop {
       return this.#sample(sampler, prompts);
     if (!this.#sampler)
       throw new RangeError("run: to sample needs a `sampler` among the options; `train` of the package brings one");
+    this.#checkRoom(await this.#sampler.plan(prompts));
     const own = await this.#sampler.open(prompts);
     try {
       return await this.#sample(own, prompts);
     } finally {
       await own.dispose();
     }
+  }
+
+  /** @throws RangeError when something beside the run would take it over its budget. */
+  #checkRoom(beside: MemoryBytes): void {
+    const { memoryBudget } = this.options;
+    const free = (memoryBudget ?? Number.POSITIVE_INFINITY) - this.#planned;
+    if (totalBytes(beside) <= free) return;
+    const megabytes = (count: number) => `${(count / 1e6).toFixed(1)} MB`;
+    throw new RangeError(
+      `run: to sample these prompts takes ${megabytes(totalBytes(beside))}, and ${megabytes(free)} of \`memoryBudget\` are free; ask shorter ones, or give them as \`samplePrompts\``,
+    );
   }
 
   async #sample(sampler: OpenSampler, prompts: readonly string[]): Promise<readonly Answer[]> {

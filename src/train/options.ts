@@ -71,8 +71,17 @@ export const trainOptions = {
     optional(whole(1)),
     "Updates to make, whatever the number of epochs.",
   ),
-  batchSize: option(4, whole(1), "Rows in one pass through the model."),
+  batchSize: option(
+    4,
+    whole(1),
+    "Rows in one pass through the model, unless memoryBudget or microBatchSize divide them otherwise.",
+  ),
   gradientAccumulationSteps: option(1, whole(1), "Batches gathered into one update."),
+  microBatchSize: option<number | undefined>(
+    undefined,
+    optional(whole(1)),
+    "Rows that go through the model at once, of the batchSize x gradientAccumulationSteps rows of an update. Without it batchSize, or what is fastest within memoryBudget.",
+  ),
   learningRate: option(
     3e-4,
     number("above 0", (n) => n > 0),
@@ -118,7 +127,7 @@ export const trainOptions = {
   memoryBudget: option<number | undefined>(
     undefined,
     optional(whole(1)),
-    "Bytes the run may take in all. As few layers as that needs are computed again on the way back.",
+    "Bytes the run may take in all. How many rows go through the model at once and what is computed again on the way back is chosen to be fastest within it.",
   ),
   seed: option(
     42,
@@ -221,6 +230,11 @@ export function resolveOptions(given: TrainOptions): ResolvedOptions {
   return options;
 }
 
+/** Rows of one update. */
+export function rowsPerUpdate({ batchSize, gradientAccumulationSteps }: ResolvedOptions): number {
+  return batchSize * gradientAccumulationSteps;
+}
+
 function checkTogether({ data, validation, resume, sampler }: TrainOptions, options: ResolvedOptions): void {
   if (!isRowSource(data)) {
     throw new RangeError(`train: expected \`data\` to be rows or the path of a file, got ${shown(data)}`);
@@ -237,6 +251,11 @@ function checkTogether({ data, validation, resume, sampler }: TrainOptions, opti
   if (options.gradientCheckpointing && options.memoryBudget !== undefined) {
     throw new RangeError(
       "train: `gradientCheckpointing` computes every layer again and `memoryBudget` chooses which; give one of them",
+    );
+  }
+  if (options.microBatchSize !== undefined && options.microBatchSize > rowsPerUpdate(options)) {
+    throw new RangeError(
+      `train: expected \`microBatchSize\` to be at most ${rowsPerUpdate(options)}, the rows of an update (batchSize x gradientAccumulationSteps), got ${options.microBatchSize}`,
     );
   }
   if (options.evalSteps !== undefined && validation === undefined) {

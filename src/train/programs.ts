@@ -5,19 +5,19 @@ import type { Arena, Device, ShapedOp } from "../engine/device.js";
 import { type Buffer, type Category, categories, type Op, type OpName, type Program } from "../engine/index.js";
 import { align, bufferBytes } from "../engine/program.js";
 import {
-  differentiate,
+  differentiating,
   gradientName,
   headLoss,
+  inTurns,
   type Layout,
   layOut,
   type Placement,
   type PlannedProgram,
-  planProgram,
+  planning,
   Trace,
 } from "../graph/index.js";
 import type { Model, TrainedTensor } from "../model/index.js";
 import type { Batch } from "../tokens/index.js";
-import type { LayerChoice } from "./budget.js";
 import type { ResolvedOptions } from "./options.js";
 
 /** Shape of a batch. A Program is made once for each. */
@@ -60,25 +60,35 @@ export function runLayout(trained: readonly TrainedTensor[]): RunLayout {
   };
 }
 
-/** The scope of a family's trace that a choice computes again. */
-const scopeOf: Readonly<Record<LayerChoice, (layer: number) => string | undefined>> = {
-  keep: () => undefined,
-  mlp: (layer) => `layers.${layer}.mlp`,
-  layer: (layer) => `layers.${layer}`,
-};
-
 /**
  * The loss of one batch, added to `totals`; with `gradients`, those of every trained tensor too, added to theirs.
- * Inputs ids, positions, labels [T] and ranges [T, 2] i32; output nll [T] f32. Other work gets a turn between the stages.
+ * Inputs ids, positions, labels [T] and ranges [T, 2] i32; output nll [T] f32. Other work gets a turn every few milliseconds.
+ *
+ * @param options.recompute - Names of the scopes that are computed again on the way back.
  */
 export async function lossProgram(
   model: Model,
   bucket: Bucket,
   layout: Pick<RunLayout, "io"> & Partial<RunLayout>,
-  { gradients, recompute = [] }: { readonly gradients: boolean; readonly recompute?: readonly LayerChoice[] },
+  { gradients, recompute = new Set() }: { readonly gradients: boolean; readonly recompute?: ReadonlySet<string> },
 ): Promise<PlannedProgram> {
-  const again = new Set(recompute.map((choice, layer) => scopeOf[choice](layer)));
-  const trace = new Trace({ activations: model.dtype, training: gradients, recompute: (scope) => again.has(scope) });
+  const { trace, nll, totals } = traceLoss(model, bucket, { gradients, recompute });
+  await setImmediate();
+  if (gradients) await inTurns(differentiating(trace, totals));
+  trace.output("totals", totals);
+  trace.output("nll", nll);
+  const placements = new Map([...model.placements, ...(layout.gradients?.placements ?? []), ...layout.io.placements]);
+  const name = `${gradients ? "accumulate" : "loss"} ${bucketKey(bucket)}`;
+  return inTurns(planning(trace, { name, device: model.device, placements, ioStart: layout.io.bytes }));
+}
+
+/** The forward of a batch and its loss. */
+export function traceLoss(
+  model: Model,
+  bucket: Bucket,
+  { gradients, recompute }: { readonly gradients: boolean; readonly recompute: ReadonlySet<string> },
+) {
+  const trace = new Trace({ activations: model.dtype, training: gradients, recompute: (name) => recompute.has(name) });
   const tokens = bucket.batch * bucket.seq;
   const input = (name: string, ...shape: number[]) => trace.input(name, "i32", shape);
   const x = model.hidden(trace, {
@@ -87,18 +97,7 @@ export async function lossProgram(
     positions: input("positions", tokens),
     ranges: input("ranges", tokens, 2),
   }); // [T, hidden]
-  const { nll, totals } = headLoss(x, model.head(trace), input("labels", tokens));
-  await setImmediate();
-  if (gradients) differentiate(trace, totals);
-  trace.output("totals", totals);
-  trace.output("nll", nll);
-  await setImmediate();
-  return planProgram(trace, {
-    name: `${gradients ? "accumulate" : "loss"} ${bucketKey(bucket)}`,
-    device: model.device,
-    placements: new Map([...model.placements, ...(layout.gradients?.placements ?? []), ...layout.io.placements]),
-    ioStart: layout.io.bytes,
-  });
+  return { trace, ...headLoss(x, model.head(trace), input("labels", tokens)) };
 }
 
 /** Put a batch where its Program reads it. */

@@ -24,6 +24,11 @@ export function comparable(options: ResolvedOptions, model: Model): Readonly<Rec
   return { ...options, model: name, dtype, device: device.name, trainedParameters: trained?.parameterCount };
 }
 
+/** Rows that went through the model at once when a checkpoint was written; runs of before there was a choice took the batch. */
+export function dividedBy({ state }: Pick<Checkpoint, "state">): number | undefined {
+  return (state.options.microBatchSize ?? state.options.batchSize) as number | undefined;
+}
+
 /**
  * @throws RangeError naming what is different: going on would not give what the uninterrupted run gives.
  */
@@ -34,7 +39,7 @@ export function checkResumable(
 ): void {
   for (const [name, value] of Object.entries(now)) {
     if ((free as readonly string[]).includes(name)) continue;
-    const before = state.options[name];
+    const before = name === "microBatchSize" ? dividedBy({ state }) : state.options[name];
     if (JSON.stringify(before) === JSON.stringify(value)) continue;
     throw new RangeError(
       `train: cannot go on from ${folder}: \`${name}\` was ${shown(before)} and is now ${shown(value)}; ` +

@@ -68,12 +68,11 @@ const running = new WeakMap<TrainedTensors, Run>();
 export class Run implements AsyncIterable<TrainEvent> {
   readonly id: string;
   readonly folder: string;
-  /** All options with their values, as written to options.json. */
-  readonly options: ResolvedOptions;
   /** Settles when the run has ended and everything is on disk. Rejects when it failed. */
   readonly finished: Promise<TrainResult>;
   readonly #log = new EventLog();
   readonly #control: RunControl;
+  readonly #loop: Loop;
 
   constructor(
     model: Model,
@@ -84,14 +83,18 @@ export class Run implements AsyncIterable<TrainEvent> {
   ) {
     this.id = place.id;
     this.folder = path.resolve(place.folder);
-    this.options = options;
     this.#control = new RunControl(given.signal);
-    const loop = new Loop(model, given, options, { ...place, folder: this.folder }, this.#log, this.#control);
-    this.finished = this.#live(loop, before).finally(() => {
+    this.#loop = new Loop(model, given, options, { ...place, folder: this.folder }, this.#log, this.#control);
+    this.finished = this.#live(this.#loop, before).finally(() => {
       if (model.trained && running.get(model.trained) === this) running.delete(model.trained);
     });
     // A failure is told by the `failed` event and to whoever awaits `finished`; it must not end a process in which nobody does.
     this.finished.catch(() => undefined);
+  }
+
+  /** All options with their values, as written to options.json. `microBatchSize` has its value once the run is planned. */
+  get options(): ResolvedOptions {
+    return this.#loop.options;
   }
 
   /** Whether it was asked to stop. */
