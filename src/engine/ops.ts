@@ -2,6 +2,8 @@
 //
 // Shapes: T = batch * seq tokens, H = hidden, K and N = inputs and outputs of a matrix, r = rank, V = vocabulary.
 // Activations are f32, bf16 or f16 ("act"), one dtype within a Program unless an op says otherwise; sums are always f32 or wider.
+// A number that becomes bf16 is rounded to nearest, ties to even; one below 2^-126 may become 0, because processors' bf16 instructions
+// know no smaller ones.
 // "weight" operands may be f32, bf16 or f16 whatever the activations are. A trained tensor, its gradient and moments are f32.
 // "=" overwrites the output, "+=" adds to it. Optional operands are marked "?", and are -1 in a record when absent.
 // An output may share the buffer of an input only where `inPlace` names that pair.

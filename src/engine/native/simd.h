@@ -52,10 +52,18 @@ static inline Floats load(const float* p) {
   return v;
 }
 
+// g++ 12 makes several instructions of a __builtin_convertvector that is one.
+
 static inline Words32 loadHalves(const void* p) {
+#if defined(__AVX512F__)
+  return (Words32)_mm512_cvtepu16_epi32(_mm256_loadu_si256(static_cast<const __m256i*>(p)));
+#elif defined(__AVX2__)
+  return (Words32)_mm256_cvtepu16_epi32(_mm_loadu_si128(static_cast<const __m128i*>(p)));
+#else
   Halves h;
   std::memcpy(&h, p, sizeof h);
   return __builtin_convertvector(h, Words32);
+#endif
 }
 
 static inline Floats load(const bf16* p) { return asFloats(loadHalves(p) << 16); }
@@ -72,20 +80,41 @@ static inline Floats load(const f16* p) {
 #endif
 }
 
-/** The upper 16 bits of each lane, rounded to nearest even, in the lower half of a word. A NaN stays one. */
+/**
+ * The upper 16 bits of each lane, rounded to nearest even, in the lower half of a word. A NaN stays one.
+ * The instruction for it takes numbers below 2^-126 for 0, as bf16 products do; without it they stay.
+ */
 static inline Words32 roundToBf16(Floats v) {
+#if defined(__AVX512BF16__)
+  return (Words32)_mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh((__m512)v));
+#else
   const Words32 bits = asWords(v);
   const Words32 rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
   return v == v ? rounded : (bits >> 16) | 0x40;
+#endif
 }
 
 static inline void storeHalves(void* p, Words32 words) {
+#if defined(__AVX512F__)
+  _mm256_storeu_si256(static_cast<__m256i*>(p), _mm512_cvtepi32_epi16((__m512i)words));
+#elif defined(__AVX2__)
+  const __m256i packed = _mm256_packus_epi32((__m256i)words, (__m256i)words);  // each half of the register by itself
+  _mm_storeu_si128(static_cast<__m128i*>(p), _mm256_castsi256_si128(_mm256_permute4x64_epi64(packed, 8)));
+#else
   const Halves h = __builtin_convertvector(words, Halves);
   std::memcpy(p, &h, sizeof h);
+#endif
 }
 
 static inline void store(float* p, Floats v) { std::memcpy(p, &v, sizeof v); }
-static inline void store(bf16* p, Floats v) { storeHalves(p, roundToBf16(v)); }
+static inline void store(bf16* p, Floats v) {
+#if defined(__AVX512BF16__)
+  const __m256bh halves = _mm512_cvtneps_pbh((__m512)v);
+  std::memcpy(p, &halves, sizeof halves);
+#else
+  storeHalves(p, roundToBf16(v));
+#endif
+}
 
 static inline void store(f16* p, Floats v) {
 #if defined(__AVX512F__)
@@ -126,6 +155,17 @@ static inline void store(T* p, Floats v, int64_t left) {
 #endif
 }
 
+/** How many elements are there, where all lanes are: known to the compiler, so that `load` and `store` need not ask. */
+using AllLanes = std::integral_constant<int64_t, kLanes>;
+
+/** body(i, left) for every vector of the elements from .. to - 1. */
+template <class Body>
+static inline void eachVector(int64_t from, int64_t to, const Body& body) {
+  int64_t i = from;
+  for (; i + kLanes <= to; i += kLanes) body(i, AllLanes{});
+  if (i < to) body(i, to - i);
+}
+
 /** The sum of the lanes, in halves. */
 static inline float sum(Floats v) {
   float part[kLanes];
@@ -134,6 +174,19 @@ static inline float sum(Floats v) {
     for (int64_t i = 0; i < half; i++) part[i] += part[i + half];
   }
   return part[0];
+}
+
+/** The sum of term(i, left) over the vectors of 0 .. count - 1: every fourth in one sum, then those four, then their lanes. */
+template <class Term>
+static inline float sumOver(int64_t count, const Term& term) {
+  Floats sums[4] = {};
+  int64_t i = 0;
+  for (; i + 4 * kLanes <= count; i += 4 * kLanes) {
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; j++) sums[j] += term(i + j * kLanes, AllLanes{});
+  }
+  eachVector(i, count, [&](int64_t at, auto left) { sums[0] += term(at, left); });
+  return sum((sums[0] + sums[1]) + (sums[2] + sums[3]));
 }
 
 static inline float largest(Floats v) {

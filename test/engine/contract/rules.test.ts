@@ -192,6 +192,32 @@ onEveryDevice((device) => {
     },
   );
 
+  test.runIf(device.info.computeDTypes.includes("bf16"))(
+    "bf16 keeps numbers down to 2^-126 and rounds them to nearest; smaller ones stay or become 0 (skipped on a device that does not compute in it)",
+    async () => {
+      const given = [
+        2 ** -126,
+        -(2 ** -126),
+        1.5 * 2 ** -126,
+        1 + 2 ** -8,
+        1 + 3 * 2 ** -8,
+        Infinity,
+        2 ** -127,
+        -(2 ** -130),
+      ];
+      const many = Array.from({ length: 9 }, () => given).flat();
+      const x = { shape: [many.length], data: many };
+      const { y } = await runOne(device, { op: "cast", operands: { x, y: { dtype: "bf16", shape: x.shape } } });
+      const expected = [2 ** -126, -(2 ** -126), 1.5 * 2 ** -126, 1, 1 + 2 ** -6, Infinity];
+      for (const [i, value] of Array.from(y).entries()) {
+        const kept = expected[i % given.length] ?? many[i];
+        if (kept === undefined || (value !== kept && !(i % given.length >= expected.length && value === 0))) {
+          throw new Error(`[${i}] expected ${kept}, got ${value}`);
+        }
+      }
+    },
+  );
+
   describe.runIf(device.info.computeDTypes.includes("f16"))(
     "with activations in f16 (skipped on a device that does not compute in it)",
     () => {

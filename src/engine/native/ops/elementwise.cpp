@@ -5,7 +5,11 @@
 namespace tunebook::TB_ISA {
 namespace {
 
-Floats sigmoid(Floats v) { return 1.0f / (1.0f + exponential(-v)); }
+/** Between 2^-126 and 1, so that no exponent needs a look. */
+Floats sigmoid(Floats v) {
+  const Floats x = v * -1.44269504f, high = splat(126.0f);
+  return 1.0f / (1.0f + powerOfTwo(high < x ? high : x));
+}
 
 /** One round of MurmurHash3's finaliser, as in random.ts. */
 template <class Word>
@@ -25,10 +29,10 @@ bool swiglu(const Op& op, Run& run) {
   withAct(y.type, [&](auto* act) {
     using T = std::remove_pointer_t<decltype(act)>;
     run.pieces(y.count, kPiece, [&](int64_t from, int64_t to) {
-      for (int64_t i = from; i < to; i += kLanes) {
-        const Floats g = load(gate.as<T>() + i, to - i);
-        store(y.as<T>() + i, g * sigmoid(g) * load(up.as<T>() + i, to - i), to - i);
-      }
+      eachVector(from, to, [&](int64_t i, auto left) {
+        const Floats g = load(gate.as<T>() + i, left);
+        store(y.as<T>() + i, g * sigmoid(g) * load(up.as<T>() + i, left), left);
+      });
     });
   });
   return true;
@@ -39,13 +43,12 @@ bool swigluBackward(const Op& op, Run& run) {
   withAct(dy.type, [&](auto* act) {
     using T = std::remove_pointer_t<decltype(act)>;
     run.pieces(dy.count, kPiece, [&](int64_t from, int64_t to) {
-      for (int64_t i = from; i < to; i += kLanes) {
-        const int64_t left = to - i;
+      eachVector(from, to, [&](int64_t i, auto left) {
         const Floats d = load(dy.as<T>() + i, left), g = load(gate.as<T>() + i, left), u = load(up.as<T>() + i, left);
         const Floats s = sigmoid(g);
         store(dGate.as<T>() + i, d * u * s * (1.0f + g * (1.0f - s)), left);
         store(dUp.as<T>() + i, d * g * s, left);
-      }
+      });
     });
   });
   return true;
@@ -56,9 +59,9 @@ bool add(const Op& op, Run& run) {
   withAct(y.type, [&](auto* act) {
     using T = std::remove_pointer_t<decltype(act)>;
     run.pieces(y.count, kPiece, [&](int64_t from, int64_t to) {
-      for (int64_t i = from; i < to; i += kLanes) {
-        store(y.as<T>() + i, load(a.as<T>() + i, to - i) + load(b.as<T>() + i, to - i), to - i);
-      }
+      eachVector(from, to, [&](int64_t i, auto left) {
+        store(y.as<T>() + i, load(a.as<T>() + i, left) + load(b.as<T>() + i, left), left);
+      });
     });
   });
   return true;
@@ -71,7 +74,7 @@ bool cast(const Op& op, Run& run) {
       using From = std::remove_pointer_t<decltype(from)>;
       using To = std::remove_pointer_t<decltype(to)>;
       run.pieces(y.count, kPiece, [&](int64_t first, int64_t last) {
-        for (int64_t i = first; i < last; i += kLanes) store(y.as<To>() + i, load(x.as<From>() + i, last - i), last - i);
+        eachVector(first, last, [&](int64_t i, auto left) { store(y.as<To>() + i, load(x.as<From>() + i, left), left); });
       });
     });
   });
@@ -98,13 +101,13 @@ bool dropout(const Op& op, Run& run) {
   withAct(x.type, [&](auto* act) {
     using T = std::remove_pointer_t<decltype(act)>;
     run.pieces(x.count, kPiece, [&](int64_t from, int64_t to) {
-      for (int64_t i = from; i < to; i += kLanes) {
-        Words32 elements;
-        for (int64_t lane = 0; lane < kLanes; lane++) elements[lane] = static_cast<uint32_t>(i + lane);
-        const Words32 bits = mix(elements ^ start) >> 8;
-        const Floats v = load(x.as<T>() + i, to - i) * scale;
-        store(y.as<T>() + i, bits >= threshold ? v : Floats{}, to - i);
-      }
+      Words32 lanes;
+      for (uint32_t lane = 0; lane < kLanes; lane++) lanes[lane] = lane;
+      eachVector(from, to, [&](int64_t i, auto left) {
+        const Words32 bits = mix((lanes + static_cast<uint32_t>(i)) ^ start) >> 8;
+        const Floats v = load(x.as<T>() + i, left) * scale;
+        store(y.as<T>() + i, bits >= threshold ? v : Floats{}, left);
+      });
     });
   });
   return true;

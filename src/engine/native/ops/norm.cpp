@@ -16,17 +16,13 @@ bool rmsNorm(const Op& op, Run& run) {
         for (int64_t t = from; t < to; t++) {
           const T* in = x.as<T>() + t * width;
           T* out = y.as<T>() + t * width;
-          Floats squares = {};
-          for (int64_t i = 0; i < width; i += kLanes) {
-            const Floats v = load(in + i, width - i);
-            squares += v * v;
-          }
-          const float r = static_cast<float>(1.0 / __builtin_sqrt(static_cast<double>(sum(squares)) / static_cast<double>(width) + eps));
+          const double squares = sumOver(width, [&](int64_t i, auto left) {
+            const Floats v = load(in + i, left);
+            return v * v;
+          });
+          const auto r = static_cast<float>(1.0 / __builtin_sqrt(squares / static_cast<double>(width) + eps));
           rstd.as<float>()[t] = r;
-          for (int64_t i = 0; i < width; i += kLanes) {
-            const int64_t left = width - i;
-            store(out + i, load(in + i, left) * r * load(w + i, left), left);
-          }
+          eachVector(0, width, [&](int64_t i, auto left) { store(out + i, load(in + i, left) * r * load(w + i, left), left); });
         }
       });
     });
@@ -46,18 +42,14 @@ bool rmsNormInput(const Op& op, Run& run) {
         for (int64_t t = from; t < to; t++) {
           const T *g = dy.as<T>() + t * width, *in = x.as<T>() + t * width;
           T* out = dx.as<T>() + t * width;
-          Floats products = {};
-          for (int64_t i = 0; i < width; i += kLanes) {
-            const int64_t left = width - i;
-            products += load(g + i, left) * load(w + i, left) * load(in + i, left);
-          }
-          const float r = rstd.as<float>()[t], mean = sum(products) / static_cast<float>(width), pull = r * r * mean;
-          for (int64_t i = 0; i < width; i += kLanes) {
-            const int64_t left = width - i;
+          const float products =
+              sumOver(width, [&](int64_t i, auto left) { return load(g + i, left) * load(w + i, left) * load(in + i, left); });
+          const float r = rstd.as<float>()[t], pull = r * r * products / static_cast<float>(width);
+          eachVector(0, width, [&](int64_t i, auto left) {
             Floats v = r * (load(g + i, left) * load(w + i, left) - load(in + i, left) * pull);
             if (accumulate) v += load(out + i, left);
             store(out + i, v, left);
-          }
+          });
         }
       });
     });

@@ -45,8 +45,7 @@ bool adamw(const Op& op, Run& run) {
   const auto size = static_cast<float>(-rate / correct1);
   run.pieces(param.count, kPiece, [&](int64_t from, int64_t to) {
     float *w = param.as<float>(), *m = first.as<float>(), *v = second.as<float>();
-    for (int64_t i = from; i < to; i += kLanes) {
-      const int64_t left = to - i;
+    eachVector(from, to, [&](int64_t i, auto left) {
       const Floats g = load(grad.as<float>() + i, left) * scale;
       const Floats decayed = load(w + i, left) * keep;
       const Floats before = load(m + i, left);
@@ -55,7 +54,7 @@ bool adamw(const Op& op, Run& run) {
       store(m + i, mean, left);
       store(v + i, square, left);
       store(w + i, decayed + size * mean / (squareRoot(square) / root2 + tiny), left);
-    }
+    });
   });
   return true;
 }

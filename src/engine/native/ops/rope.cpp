@@ -8,13 +8,12 @@ namespace {
 /** Pairs (i, i + cols). */
 template <class T>
 void turnHalves(const T* x, T* y, const float* cos, const float* sin, float sign, int64_t cols) {
-  for (int64_t i = 0; i < cols; i += kLanes) {
-    const int64_t left = cols - i;
+  eachVector(0, cols, [&](int64_t i, auto left) {
     const Floats c = load(cos + i, left), s = load(sin + i, left) * sign;
     const Floats a = load(x + i, left), b = load(x + cols + i, left);
     store(y + i, a * c - b * s, left);
     store(y + cols + i, b * c + a * s, left);
-  }
+  });
 }
 
 /** Pairs (2i, 2i + 1). */

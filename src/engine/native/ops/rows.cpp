@@ -7,7 +7,7 @@ namespace {
 
 template <class From, class To>
 void convertRow(const From* from, To* to, int64_t count) {
-  for (int64_t i = 0; i < count; i += kLanes) store(to + i, load(from + i, count - i), count - i);
+  eachVector(0, count, [&](int64_t i, auto left) { store(to + i, load(from + i, left), left); });
 }
 
 /** y[t] = table[index[t]]. */
@@ -51,7 +51,7 @@ bool embeddingWeight(const Op& op, Run& run) {
       for (int64_t t = 0; t < ids.count; t++) {
         float* out = dWeight.as<float>() + id[t] * width;
         const T* in = dy.as<T>() + t * width;
-        for (int64_t j = first; j < last; j += kLanes) store(out + j, load(out + j, last - j) + load(in + j, last - j), last - j);
+        eachVector(first, last, [&](int64_t j, auto left) { store(out + j, load(out + j, left) + load(in + j, left), left); });
       }
     });
   });
