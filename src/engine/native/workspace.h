@@ -19,6 +19,8 @@ constexpr int64_t kTileSteps = 16;
 constexpr int64_t kPatchCols = 4 * kTileCols;
 /** Bytes of one column of a packed panel. */
 constexpr int64_t kPanelBytes = 1024;
+/** Products with at most so many columns (or rows) pack those alone; at least so many packed rows have room, whatever the shape. */
+constexpr int64_t kThinMost = 16;
 /** Products with at most so many rows read the matrix once, row by row, without packing. */
 constexpr int64_t kFewRows = 8;
 

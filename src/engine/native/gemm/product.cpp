@@ -10,6 +10,8 @@
 #include "product.h"
 
 #include "amx.h"
+#include "thin.h"
+#include "write.h"
 
 namespace tunebook::TB_ISA {
 namespace {
@@ -57,23 +59,6 @@ void eachPiece(const Product& product, int64_t panels, Words* packed, const Body
   }
 }
 
-/** One row of a finished tile to where it belongs. */
-template <class Out>
-void writeRow(const Product& product, const float* sums, int64_t row, int64_t column, int64_t columns) {
-  Out* out = reinterpret_cast<Out*>(product.out) + row * product.outStride + column;
-  for (int64_t j = 0; j < columns; j += kLanes) {
-    const int64_t left = columns - j;
-    Floats v = load(sums + j) * product.alpha;
-    if (product.bias) {
-      withType(product.biasType, [&](auto* type) {
-        v += load(reinterpret_cast<const std::remove_pointer_t<decltype(type)>*>(product.bias) + column + j, left);
-      });
-    }
-    if (product.accumulate) v += load(out + j, left);
-    store(out + j, v, left);
-  }
-}
-
 /** The part of the output that one task makes. */
 struct Patch {
   int64_t firstPanel, lastPanel;  // of rows, within the block
@@ -96,10 +81,7 @@ void multiplyPatch(const Product& product, const Patch& patch, int64_t blockRow,
   eachPiece<Tile>(product, divideUp(blockRows, Tile::kRows), packedRows, piece);
   const int64_t end = least(blockRows, patch.lastPanel * Tile::kRows);
   for (int64_t row = patch.firstPanel * Tile::kRows; row < end; row++) {
-    const float* from = sums + row * kPatchCols;
-    withAct(product.outType, [&](auto* type) {
-      writeRow<std::remove_pointer_t<decltype(type)>>(product, from, blockRow + row, patch.column, patch.columns);
-    });
+    writeRow(product, sums + row * kPatchCols, blockRow + row, patch.column, patch.columns);
   }
 }
 
@@ -139,7 +121,8 @@ void multiplyAs(const Product& product, char* workspace, Run& run) {
 }  // namespace
 
 void multiply(const Product& product, char* workspace, Run& run) {
-  if (product.half) multiplyAs<HalfProducts>(product, workspace, run);
+  if (isThin(product)) multiplyThin(product, workspace, run);
+  else if (product.half) multiplyAs<HalfProducts>(product, workspace, run);
   else multiplyAs<Vectors<Singles>>(product, workspace, run);
 }
 
