@@ -156,6 +156,8 @@ export const ops = {
    *     totals [2] f32 += (sum of nll, number of labels), summed in f64, in order
    *     dx? [T, H] act = gradient of lossScale * sum of nll (zero rows where ignored)     dw? [V, H] f32 += the same for w
    *     logits [chunk, V] f32, scratch
+   *
+   * nll is made of f32 logits. Their gradient may be rounded to x's dtype before it is multiplied, as PyTorch's autocast does.
    */
   headLoss: {
     code: 19,

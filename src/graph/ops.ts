@@ -161,8 +161,11 @@ export function writeRows(cache: Tensor, x: Tensor, rows: Tensor): Tensor {
   return cache;
 }
 
+/** Rows of logits whose bytes stay below 32 MiB: more rows share the work of reading the matrix, up to what a device takes at once. */
+const rowsAtOnce = (vocab: number) => Math.min(512, Math.max(128, Math.floor(2 ** 25 / (4 * vocab) / 32) * 32));
+
 /**
- * Cross-entropy of the head's scores, `chunk` rows of logits at a time.
+ * Cross-entropy of the head's scores, `chunk` rows of logits at a time; where it is left out, as many as fit 32 MiB, from 128 to 512.
  *
  *     x [tokens, hidden]   w [vocab, hidden]   labels [tokens] i32 or IGNORED
  *     nll [tokens] f32     totals [2] f32: sum of nll and count of labels, added to by every run
@@ -171,13 +174,13 @@ export function headLoss(
   x: Tensor,
   w: Tensor,
   labels: Tensor,
-  { chunk = 128 }: { readonly chunk?: number } = {},
+  { chunk }: { readonly chunk?: number } = {},
 ): { readonly nll: Tensor; readonly totals: Tensor } {
   const { trace } = x;
   const { tokens, hidden } = bindShape("headLoss: x", x, ["tokens", "hidden"]);
   const { vocab } = bindShape("headLoss: w", w, ["vocab", hidden]);
   bindShape("headLoss: labels", labels, [tokens]);
-  const rows = Math.min(chunk, tokens);
+  const rows = Math.min(chunk ?? rowsAtOnce(vocab), tokens);
   const nll = trace.value("nll", "f32", [tokens]);
   const totals = trace.value("totals", "f32", [2], { learns: x.learns || w.learns });
   const logits = trace.value("logits", "f32", [rows, vocab], { place: "scratch" });

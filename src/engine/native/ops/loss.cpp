@@ -54,37 +54,48 @@ struct Chunk {
     multiply(product, scratch, run);
   }
 
-  /** nll of one row; its logits become the gradient of lossScale * nll where a gradient is asked for. */
+  /** nll of one row; its logits become the gradient of lossScale * nll where a gradient is asked for, stored as `gradient` says. */
   void rowLoss(int64_t i) {
     float* row = logits.as<float>() + i * vocab();
     const int64_t label = labels.as<int32_t>()[rows[i]];
-    const float peak = largestOf(row, vocab());
+    const float peak = largestOf(row, vocab()), own = row[label];
     constexpr int64_t kBlock = 1024;
     double total = 0;
     for (int64_t start = 0; start < vocab(); start += kBlock) {
       const int64_t end = least(vocab(), start + kBlock);
       Floats part = {};
       int64_t j = start;
-      for (; j + kLanes <= end; j += kLanes) part += exponential(load(row + j) - peak);
+      for (; j + kLanes <= end; j += kLanes) {
+        const Floats v = exponential(load(row + j) - peak);
+        store(row + j, v);
+        part += v;
+      }
       total += sum(part);
-      if (j < end) {
-        float tail[kLanes];
-        store(tail, exponential(load(row + j, end - j) - peak));
-        for (int64_t k = 0; k < end - j; k++) total += tail[k];
+      for (; j < end; j += kLanes) {
+        store(row + j, exponential(load(row + j, end - j) - peak), end - j);
+        for (int64_t k = j; k < least(end, j + kLanes); k++) total += row[k];
       }
     }
-    const double lse = peak + std::log(total);
-    nll.as<float>()[rows[i]] = static_cast<float>(lse - row[label]);
+    nll.as<float>()[rows[i]] = static_cast<float>(peak + std::log(total) - own);
     if (!dx.present && !dw.present) return;
-    const auto shift = static_cast<float>(lse);
-    const auto scale = static_cast<float>(run.uniforms[kLossScale]);
-    for (int64_t j = 0; j < vocab(); j += kLanes) {
-      store(row + j, exponential(load(row + j, vocab() - j) - shift) * scale, vocab() - j);
-    }
-    row[label] -= scale;
+    const double scale = run.uniforms[kLossScale];
+    const auto each = static_cast<float>(scale / total);
+    const float correct = row[label] * each - static_cast<float>(scale);
+    const auto finish = [&](auto* out) {
+      // Never ahead of what is read: an element of 16 bits lies before, or at, the f32 it is made of.
+      for (int64_t j = 0; j < vocab(); j += kLanes) store(out + j, load(row + j, vocab() - j) * each, vocab() - j);
+      narrow(out[label], correct);
+    };
+    if (half()) finish(reinterpret_cast<bf16*>(row));
+    else finish(row);
   }
 
-  // The gradient of the logits is multiplied in f32 whatever the activations are: it is no operand, so nothing has rounded it.
+  /** The gradient of the logits from column `first` on: f32, or bf16 where x is, each row at the start of where its logits were. */
+  Factor gradient(int64_t first, bool turned) const {
+    const DType type = half() ? DType::bf16 : DType::f32;
+    const int64_t size = bytesOf(type);
+    return {logits.data + size * first, type, vocab() * 4 / size, turned, nullptr, false};
+  }
 
   /** dx = dLogits w, summed in f32 over blocks of the vocabulary, then moved to the labelled rows. */
   void makeDx() {
@@ -94,10 +105,8 @@ struct Chunk {
       Product product;
       product.m = count;
       product.n = width();
-      product.stretches[0] = {{logits.data + 4 * start, DType::f32, vocab(), false, nullptr, false},
-                              {part, w.type, width(), true, nullptr, half()},
-                              here,
-                              0};
+      product.half = half();
+      product.stretches[0] = {gradient(start, false), {part, w.type, width(), true, nullptr, half()}, here, 0};
       product.out = reinterpret_cast<char*>(wideDx);
       product.outStride = width();
       product.accumulate = start > 0;
@@ -118,7 +127,8 @@ struct Chunk {
     Product product;
     product.m = vocab();
     product.n = width();
-    product.stretches[0] = {{logits.data, DType::f32, vocab(), true, nullptr, false}, labelled(true), count, 0};
+    product.half = half();
+    product.stretches[0] = {gradient(0, true), labelled(true), count, 0};
     product.out = dw.data;
     product.outStride = width();
     product.accumulate = true;
