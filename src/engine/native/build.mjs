@@ -1,5 +1,7 @@
 // `node src/engine/native/build.mjs`: compiles the CPU engine to build/tunebook.node, and does nothing where nothing changed.
 // Plain JavaScript, no packages but node-addon-api's headers. What is compiled: the common files once, kernels once per instruction set.
+//
+//     --pipe arm64    instead the program of pipe.cpp, for another processor, by Debian's cross compiler: build/arm64/tunebook-pipe
 
 import { execFileSync, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -9,15 +11,21 @@ import { fileURLToPath } from "node:url";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const root = join(here, "..", "..", "..");
-const objects = join(root, "build", "native");
-const product = join(root, "build", "tunebook.node");
+
+/** Processor the program of pipe.cpp is wanted for; undefined for the library under Node. */
+const piped = process.argv[2] === "--pipe" ? process.argv[3] : undefined;
+const arch = piped ?? process.arch;
+const objects = piped ? join(root, "build", piped, "native") : join(root, "build", "native");
+const product = piped ? join(root, "build", piped, "tunebook-pipe") : join(root, "build", "tunebook.node");
+/** Compilers for a processor that is not this one's. */
+const crossCompilers = { arm64: "aarch64-linux-gnu-g++" };
 
 /** How many compilers run at once. */
 const PARALLEL = 2;
 
 /** Namespace, name for people, compiler flags. Best last; isa.cpp knows the same namespaces. */
 const allSets =
-  process.arch === "x64"
+  arch === "x64"
     ? [
         { space: "portable", name: "portable", flags: [] },
         { space: "avx2", name: "avx2", flags: ["-mavx2", "-mfma", "-mf16c"] },
@@ -57,7 +65,8 @@ function install({ debian, fedora, mac }) {
 
 function findCompiler() {
   const found = [];
-  for (const program of [process.env.CXX, "g++", "clang++"]) {
+  const programs = piped && piped !== process.arch ? [crossCompilers[piped]] : [process.env.CXX, "g++", "clang++"];
+  for (const program of programs) {
     if (!program) continue;
     try {
       const version = execFileSync(program, ["-dumpversion"], {
@@ -70,7 +79,8 @@ function findCompiler() {
       if (error.code !== "ENOENT") found.push(`${program}: ${error.message}`);
     }
   }
-  const command = install({ debian: "g++", fedora: "gcc-c++", mac: "xcode-select --install" });
+  const crossed = piped && piped !== process.arch ? { debian: "g++-aarch64-linux-gnu" } : undefined;
+  const command = install(crossed ?? { debian: "g++", fedora: "gcc-c++", mac: "xcode-select --install" });
   throw new Missing(
     `no C++ compiler: g++ 12 or clang++ 12 or newer is needed, found ${found.join(", ") || "none"}\n  ${command}`,
   );
@@ -132,7 +142,9 @@ function objectsToMake(common) {
     ),
     flags: [...common, ...flags],
   });
-  return filesUnder(here, ".cpp").flatMap((source) => {
+  const other = join(here, piped ? "addon.cpp" : "pipe.cpp");
+  const sources = filesUnder(here, ".cpp").filter((source) => source !== other);
+  return sources.flatMap((source) => {
     if (dirname(source) === here) return [one(source, "", built)];
     return kernelSets.map(({ space, name, flags }) =>
       one(source, `.${space}`, [...flags, `-DTB_ISA=${space}`, `-DTB_NAME=${name}`]),
@@ -173,13 +185,24 @@ async function compileAll(compiler, list) {
   await Promise.all(Array.from({ length: PARALLEL }, next));
 }
 
+function linkFlags() {
+  // Static, so that an emulator needs no libraries of the other processor.
+  if (piped) return ["-static", "-pthread"];
+  return process.platform === "darwin" ? ["-bundle", "-undefined", "dynamic_lookup"] : ["-shared", "-pthread"];
+}
+
 async function build() {
   const compiler = findCompiler();
   const common = [
     ...["-std=c++17", "-O3", "-fPIC", "-fno-exceptions", "-fno-math-errno", "-fno-trapping-math"],
     ...["-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-psabi"],
-    ...["-DNDEBUG", "-DNAPI_VERSION=8", "-DNODE_ADDON_API_DISABLE_CPP_EXCEPTIONS"],
-    ...["-isystem", findNodeHeaders(), "-isystem", findAddonApi()],
+    "-DNDEBUG",
+    ...(piped
+      ? []
+      : [
+          ...["-DNAPI_VERSION=8", "-DNODE_ADDON_API_DISABLE_CPP_EXCEPTIONS"],
+          ...["-isystem", findNodeHeaders(), "-isystem", findAddonApi()],
+        ]),
   ];
   const list = objectsToMake(common);
   const headerHash = hashOf(...filesUnder(here, ".h").map((file) => readFileSync(file)));
@@ -190,8 +213,7 @@ async function build() {
   mkdirSync(objects, { recursive: true });
   await compileAll(compiler, list);
   const made = `${product}.${process.pid}`;
-  const shared = process.platform === "darwin" ? ["-bundle", "-undefined", "dynamic_lookup"] : ["-shared", "-pthread"];
-  await run(compiler.program, [...shared, "-o", made, ...list.map(({ object }) => object)]);
+  await run(compiler.program, [...linkFlags(), "-o", made, ...list.map(({ object }) => object)]);
   renameSync(made, product);
   writeFileSync(stamp, whole);
   console.log(`built ${relative(root, product)} with ${compiler.program} ${compiler.version}`);
