@@ -63,6 +63,7 @@ export { train } from "./training.js";
 export {
   AdapterError,
   attachLora,
+  type LoadAdapterOptions,
   type LoraOptions,
   loadAdapter,
   saveAdapter,

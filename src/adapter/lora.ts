@@ -21,15 +21,24 @@ export interface LoraOptions {
   readonly seed?: number | undefined;
 }
 
-/** What a set of adapters is, beside its values. */
-export interface LoraShape {
+/** A linear layer with an adapter. */
+export interface LoraSite extends LinearSite {
   readonly rank: number;
   readonly alpha: number;
-  /** alpha / rank, or alpha / sqrt(rank) in PEFT's "rslora". */
-  readonly scale: number;
+}
+
+/** What a set of adapters is, beside its values. */
+export interface LoraShape {
+  /** The update is scaled by alpha / sqrt(rank) instead of alpha / rank, as PEFT's "rslora". */
   readonly rslora: boolean;
   readonly dropout: number;
-  readonly sites: readonly LinearSite[];
+  readonly sites: readonly LoraSite[];
+  /** Tensors of the base that train whole beside the adapters, PEFT's `modules_to_save`. @default none */
+  readonly whole?: readonly TrainedTensor[];
+}
+
+export function scaleOf({ rank, alpha }: LoraSite, { rslora }: Pick<LoraShape, "rslora">): number {
+  return alpha / (rslora ? Math.sqrt(rank) : rank);
 }
 
 /** Names of an adapter's tensors, as in PEFT's files. */
@@ -49,7 +58,7 @@ export async function attachLora(
   base: Model,
   { rank = 8, alpha = 16, dropout = 0, targets = "all-linear", seed = 42 }: LoraOptions = {},
 ): Promise<Model> {
-  const sites = chooseTargets(base.linears, targets);
+  const sites = chooseTargets(base.linears, targets).map((site) => ({ ...site, rank, alpha }));
   checkRank(rank, sites);
   if (!(Number.isFinite(alpha) && alpha > 0))
     throw new RangeError(`attachLora: expected \`alpha\` to be a number above 0, got ${alpha}`);
@@ -60,21 +69,17 @@ export async function attachLora(
     throw new RangeError(`attachLora: expected \`seed\` to be an integer from 0 to 4294967295, got ${seed}`);
   }
   const indexOf = new Map(sites.map(({ name }, i) => [loraNames(name).a, i]));
-  return withLora(
-    base,
-    { rank, alpha, scale: alpha / rank, rslora: false, dropout, sites },
-    async ({ name, shape }) => {
-      const values = new Float32Array(sizeOf(shape));
-      const site = indexOf.get(name);
-      if (site === undefined) return values;
-      const bound = 1 / Math.sqrt(shape[1] as number);
-      for (let i = 0; i < values.length; i++) {
-        values[i] = (2 * uniformAt(seed, INIT, site, i) - 1) * bound;
-        if (i % 65536 === 65535) await setImmediate();
-      }
-      return values;
-    },
-  );
+  return withLora(base, { rslora: false, dropout, sites }, async ({ name, shape }) => {
+    const values = new Float32Array(sizeOf(shape));
+    const site = indexOf.get(name);
+    if (site === undefined) return values;
+    const bound = 1 / Math.sqrt(shape[1] as number);
+    for (let i = 0; i < values.length; i++) {
+      values[i] = (2 * uniformAt(seed, INIT, site, i) - 1) * bound;
+      if (i % 65536 === 65535) await setImmediate();
+    }
+    return values;
+  });
 }
 
 /** Sets the numbers A starts with apart from other uses of the same seed. */
@@ -97,30 +102,40 @@ export async function withLora(
   if (base.trained) {
     throw new RangeError(`attachLora: "${base.name}" already has tensors that train; attach to its \`base\` instead`);
   }
-  const list = shape.sites.flatMap(({ name, inputs, outputs }) => {
+  const adapters = shape.sites.flatMap(({ name, inputs, outputs, rank }) => {
     const { a, b } = loraNames(name);
     return [
-      { name: a, shape: [shape.rank, inputs], decay: true },
-      { name: b, shape: [outputs, shape.rank], decay: true },
+      { name: a, shape: [rank, inputs], decay: true },
+      { name: b, shape: [outputs, rank], decay: true },
     ];
   });
+  const list = [...adapters, ...(shape.whole ?? [])];
   const all = base.linears;
   const { folder } = base;
+  const updates = shape.sites.map((site) => ({
+    weight: `${site.name}.weight`,
+    ...loraNames(site.name),
+    scale: scaleOf(site, shape),
+  }));
   const trained = await TrainedTensors.create(base.device, list, values, {
+    updates,
     save: (tensors, target) => saveLora(tensors, target, { ...shape, all, base: folder }),
   });
   return base.withTrained(trained, hookOf(shape));
 }
 
-function hookOf({ sites, rank, scale, dropout }: LoraShape): LinearHook {
+function hookOf(shape: LoraShape): LinearHook {
+  const { sites, dropout } = shape;
   const streams = new Map(sites.map(({ name }, i) => [name, i]));
   return (trace, { name, inputs, outputs }, x, w, bias) => {
     const stream = streams.get(name);
     if (stream === undefined) return linear(x, w, { bias });
+    const site = sites[stream] as LoraSite;
+    const { rank } = site;
     const names = loraNames(name);
     const a = trace.parameter(names.a, "f32", [rank, inputs], { trained: true });
     const b = trace.parameter(names.b, "f32", [outputs, rank], { trained: true });
     const input = trace.training ? drop(x, { p: dropout, stream }) : x;
-    return linear(x, w, { bias, lora: { a, b, scale, input } });
+    return linear(x, w, { bias, lora: { a, b, scale: scaleOf(site, shape), input } });
   };
 }

@@ -13,5 +13,5 @@ export {
   type ModelParts,
 } from "./model.js";
 export { type ResidentWeights, type TensorSpec, weightsLayout } from "./resident.js";
-export { type TrainedOptions, type TrainedTensor, TrainedTensors, trainedLayout } from "./trained.js";
+export { type TrainedOptions, type TrainedTensor, TrainedTensors, trainedLayout, type WeightUpdate } from "./trained.js";
 export * from "./weights/index.js";

@@ -12,7 +12,18 @@ export interface TrainedTensor {
   readonly decay: boolean;
 }
 
+/** A product of two trained matrices that is added to a frozen one while the model runs: W + scale B A. */
+export interface WeightUpdate {
+  /** Name of W, such as "model.layers.0.self_attn.q_proj.weight". */
+  readonly weight: string;
+  readonly a: string;
+  readonly b: string;
+  readonly scale: number;
+}
+
 export interface TrainedOptions {
+  /** Frozen matrices that are updated, for whoever puts the updates into them. @default none */
+  readonly updates?: readonly WeightUpdate[];
   /** Writes what was trained in its own file format into a folder, whole or not at all. */
   readonly save: (trained: TrainedTensors, folder: string) => Promise<void>;
 }

@@ -108,12 +108,6 @@ describe("loadAdapter", () => {
     [{ peft_type: undefined }, 'expected `peft_type` to be "LORA" (other methods are not supported), it is missing'],
     [{ use_dora: true }, "expected `use_dora` to be false (others are not supported), got true"],
     [{ bias: "all" }, 'expected `bias` to be "none" (others are not supported), got "all"'],
-    [{ fan_in_fan_out: true }, "expected `fan_in_fan_out` to be false (others are not supported), got true"],
-    [
-      { modules_to_save: ["lm_head"] },
-      'expected `modules_to_save` to be null (others are not supported), got ["lm_head"]',
-    ],
-    [{ rank_pattern: { q: 4 } }, 'expected `rank_pattern` to be null (others are not supported), got {"q":4}'],
     [{ r: 0 }, "expected `r` to be an integer of at least 1, got 0"],
     [{ lora_alpha: "16" }, 'expected `lora_alpha` to be a number above 0, got "16"'],
   ])("refuses %o, naming the field", async (fields, problem) => {
@@ -126,7 +120,7 @@ describe("loadAdapter", () => {
     const { folder, config, weights } = await saved();
     const empty = temporaryFolder();
     expect(await refusalOf(loadAdapter(await base(), empty))).toBe(
-      `${path.join(empty, "adapter_config.json")}: there is no such file: expected the folder of an adapter`,
+      `${path.join(empty, "adapter_config.json")}: there is no such file: expected the folder of an adapter, or a file of its tensors`,
     );
     writeFileSync(config, "{");
     expect(await refusalOf(loadAdapter(await base(), folder))).toMatch(`${config}: expected JSON: `);
@@ -148,13 +142,13 @@ describe("loadAdapter", () => {
       `tensor "${name("lora_A")}" has shape [2, 32], expected [2, 16] for "tiny" and rank 2`,
     );
     await put({ [name("lora_A")]: tensor(2, 16) });
-    expect(await refused()).toBe(`tensor "${name("lora_B")}" is missing`);
+    expect(await refused()).toBe('tensor "model.layers.0.self_attn.v_proj.lora_B.weight" is missing');
     await put({ "base_model.model.transformer.h.0.attn.c_attn.lora_A.weight": tensor(2, 16) });
     expect(await refused()).toBe(
       'tensor "base_model.model.transformer.h.0.attn.c_attn.lora_A.weight" belongs to no linear layer of "tiny"',
     );
     await put({});
-    expect(await refused()).toBe("it holds no tensors: the adapter was saved empty and must be trained again");
+    expect(await refused()).toMatch(/^it holds no tensors: the adapter was saved empty and must be trained again /);
   });
 
   test.skipIf(!existsSync(adapters))("refuses real adapters of other kinds (needs ../shared)", async () => {
@@ -163,7 +157,7 @@ describe("loadAdapter", () => {
     expect(await refused("unsupported_unilora")).toBe(
       '/assets/adapters/unsupported_unilora/adapter_config.json: expected `peft_type` to be "LORA" (other methods are not supported), got "UNILORA"',
     );
-    expect(await refused("peft_gpt2_lora")).toMatch(/expected `fan_in_fan_out` to be false/);
+    expect(await refused("peft_gpt2_lora")).toMatch(/c_attn\.lora_A\.weight" belongs to no linear layer of "tiny"$/);
     expect(await refused("mlx_lora")).toMatch(
       /expected `peft_type` to be "LORA" \(other methods are not supported\), it is missing$/,
     );
