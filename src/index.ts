@@ -45,6 +45,7 @@ export {
 
 // 4. Scores become a loss, a loss becomes a step.
 
+export { type PlanQuestion, plan } from "./planning.js";
 export {
   type Controls,
   type Finding,

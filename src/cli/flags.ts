@@ -1,6 +1,7 @@
 // Command-line flags made from a table of options, so that an option is declared once. Tables: train/options.ts, generate/options.ts.
 
 import { InvalidArgumentError, Option } from "commander";
+import { parseBytes as bytesIn } from "../widgets/format.js";
 
 /** What a flag needs of an entry of an options table. */
 export interface FlagSpec {
@@ -49,11 +50,11 @@ function readValue(text: string, { rule }: FlagSpec): unknown {
   return readings.find((value) => rule.holds(value)) ?? text;
 }
 
-/** "24GB" -> 24e9 bytes. GB, MB and KB are powers of 1000; GiB, MiB and KiB of 1024. */
+/** "24GB" -> 24e9 bytes, see widgets/format.ts. */
 export function parseBytes(text: string): number {
-  const [, count, unit] = /^\s*(\d+(?:\.\d+)?)\s*([KMGT]i?)?B?\s*$/i.exec(text) ?? [];
-  if (count === undefined)
-    throw new InvalidArgumentError(`expected bytes such as 24GB or 500MiB, got ${JSON.stringify(text)}`);
-  const power = unit ? "KMGT".indexOf(unit.charAt(0).toUpperCase()) + 1 : 0;
-  return Math.floor(Number(count) * (unit?.length === 2 ? 1024 : 1000) ** power);
+  try {
+    return bytesIn(text);
+  } catch (error) {
+    throw new InvalidArgumentError((error as Error).message);
+  }
 }

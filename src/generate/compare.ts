@@ -97,6 +97,11 @@ interface PairPlan {
   readonly bytes: MemoryBytes;
 }
 
+/** Bytes of answering with the base and the tuned model in turns, texts of up to so many tokens: prompt and answer. Allocates nothing. */
+export async function planComparison(model: Model, tokens: number): Promise<MemoryBytes> {
+  return (await planBoth(model.base, model, capacityFor(model, tokens))).bytes;
+}
+
 async function planPair(
   base: Model,
   tuned: Model,
@@ -104,7 +109,10 @@ async function planPair(
   newTokens: number,
 ): Promise<PairPlan> {
   for (const ids of prompts) checkPrompt(tuned, ids, tuned.contextTokens);
-  const capacity = capacityFor(tuned, Math.max(...prompts.map(({ length }) => length)) + newTokens);
+  return planBoth(base, tuned, capacityFor(tuned, Math.max(...prompts.map(({ length }) => length)) + newTokens));
+}
+
+async function planBoth(base: Model, tuned: Model, capacity: number): Promise<PairPlan> {
   const plans = { base: await planGeneration(base, capacity), tuned: await planGeneration(tuned, capacity) };
   const most = categories.map((category) => [
     category,

@@ -2,7 +2,16 @@
 
 import { setImmediate } from "node:timers/promises";
 import { type Category, categories } from "../engine/index.js";
-import { gatherRows, type Layout, layOut, linear, type PlannedProgram, planProgram, Trace } from "../graph/index.js";
+import {
+  gatherRows,
+  inTurns,
+  type Layout,
+  layOut,
+  linear,
+  type PlannedProgram,
+  planning,
+  Trace,
+} from "../graph/index.js";
 import type { Model } from "../model/index.js";
 
 /** Tokens that one run of a Program reads; 1 makes the next token. Short prompts do not pay for long chunks. */
@@ -29,7 +38,7 @@ export function capacityFor(model: Model, tokens: number): number {
 export async function planGeneration(model: Model, capacity: number): Promise<GenerationPlan> {
   const programs = new Map<Chunk, PlannedProgram>();
   for (const chunk of chunks) {
-    programs.set(chunk, planChunk(model, capacity, chunk));
+    programs.set(chunk, await planChunk(model, capacity, chunk));
     await setImmediate();
   }
   const most = (category: Category) =>
@@ -45,7 +54,7 @@ export async function planGeneration(model: Model, capacity: number): Promise<Ge
  * Inputs ids, positions and rows [chunk], ranges [chunk, 2] and last [1] i32, where rows are places in the cache and last is the token
  * whose scores are wanted; output logits [1, vocab] f32.
  */
-function planChunk(model: Model, capacity: number, chunk: Chunk): PlannedProgram {
+function planChunk(model: Model, capacity: number, chunk: Chunk): Promise<PlannedProgram> {
   const trace = new Trace({ activations: model.dtype });
   const input = (name: string, ...shape: number[]) => trace.input(name, "i32", shape);
   const hidden = model.hidden(trace, {
@@ -57,11 +66,13 @@ function planChunk(model: Model, capacity: number, chunk: Chunk): PlannedProgram
   }); // [chunk, hidden]
   const last = gatherRows(hidden, input("last", 1)); // [1, hidden]
   trace.output("logits", linear(last, model.head(trace), { dtype: "f32" })); // [1, vocab]
-  return planProgram(trace, {
-    name: `generate ${chunk}`,
-    device: model.device,
-    placements: new Map([...model.placements, ...cacheLayout(trace).placements]),
-  });
+  return inTurns(
+    planning(trace, {
+      name: `generate ${chunk}`,
+      device: model.device,
+      placements: new Map([...model.placements, ...cacheLayout(trace).placements]),
+    }),
+  );
 }
 
 function cacheLayout(trace: Trace): Layout {

@@ -2,7 +2,7 @@
 
 export { type LlamaConfig, parameterCount, parseConfig, type RopeScaling, readConfig } from "./config.js";
 export { families } from "./families/index.js";
-export { type LoadOptions, loadModel, sketchModel } from "./load.js";
+export { defaultContext, defaultDType, type LoadOptions, loadModel, sketchModel, sketchOf } from "./load.js";
 export {
   type ComputeDType,
   computeDTypes,

@@ -49,6 +49,18 @@ export function sketchModel(
   return new Model({ name: config.family, folder: "", config, tokenizer, device, dtype, contextTokens, weights });
 }
 
+/** A loaded model's shapes on a device made by sketchDevice: the same places, and none of its values. */
+export function sketchOf(model: Model, device: Device): Model {
+  const { name, folder, config, tokenizer, dtype, contextTokens, weights } = model;
+  const arena = device.allocate("weights", weights.bytes);
+  return new Model({ name, folder, config, tokenizer, device, dtype, contextTokens, weights: { ...weights, arena } });
+}
+
+/** Tokens of context that loadModel prepares where nothing is said. */
+export function defaultContext(config: LlamaConfig): number {
+  return Math.min(config.contextTokens, 4096);
+}
+
 /**
  * Load config.json, the tokenizer and the weights of a folder, safetensors or files of torch.save. The weights go to the device tensor by tensor.
  *
@@ -58,7 +70,7 @@ export function sketchModel(
  */
 export async function loadModel(at: string, options: LoadOptions = {}): Promise<Model> {
   const { folder, config } = await placeOf(at);
-  const wanted = options.contextTokens ?? Math.min(config.contextTokens, 4096);
+  const wanted = options.contextTokens ?? defaultContext(config);
   if (!Number.isInteger(wanted) || wanted < 1 || wanted > config.contextTokens) {
     throw new RangeError(
       `expected \`contextTokens\` to be an integer from 1 to ${config.contextTokens} (config.json), got ${wanted}`,
@@ -112,6 +124,7 @@ export function checkDType(
   throw new RangeError(`${reason}, expected \`dtype\` to be one of ${usable.join(", ")}`);
 }
 
-function defaultDType(device: Device): ComputeDType {
+/** What a model computes in where nothing is said. */
+export function defaultDType(device: Device): ComputeDType {
   return device.info.computeDTypes.includes("bf16") ? "bf16" : "f32";
 }

@@ -46,3 +46,15 @@ export function formatRate(rate: number | null | undefined): string {
   if (rate === 0 || Math.abs(rate) >= 0.01) return String(Number(rate.toPrecision(4)));
   return String(Number(rate.toPrecision(4)).toExponential());
 }
+
+/**
+ * "24GB" -> 24e9 bytes. GB, MB and KB are powers of 1000; GiB, MiB and KiB of 1024.
+ *
+ * @throws RangeError when the text says no number of bytes.
+ */
+export function parseBytes(text: string): number {
+  const [, count, unit] = /^\s*(\d+(?:\.\d+)?)\s*([KMGT]i?)?B?\s*$/i.exec(text) ?? [];
+  if (count === undefined) throw new RangeError(`expected bytes such as 24GB or 500MiB, got ${JSON.stringify(text)}`);
+  const power = unit ? "KMGT".indexOf(unit.charAt(0).toUpperCase()) + 1 : 0;
+  return Math.floor(Number(count) * (unit?.length === 2 ? 1024 : 1000) ** power);
+}

@@ -6,6 +6,7 @@ export * from "./format.js";
 export * from "./host.js";
 export * from "./hosts.js";
 export * from "./mime.js";
+export { MemoryPlan, type PlanAlternative, type PlanFacts } from "./plan.js";
 export { rasterize } from "./png.js";
 export type { RunLike } from "./run.js";
 export * from "./series.js";

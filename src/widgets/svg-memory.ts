@@ -17,8 +17,9 @@ export const memoryColours: Readonly<Record<Category, string>> = {
   io: "#8f8a87",
 };
 
-const LEFT = MARGIN + 62;
-const FULL = WIDTH - MARGIN - LEFT - 84;
+/** Where bars begin, and how wide the longest is. */
+export const LEFT = MARGIN + 72;
+export const FULL = WIDTH - MARGIN - LEFT - 84;
 
 /** Two bars on one scale and a legend with bytes; nothing before there is a plan. */
 export function drawMemory(state: RunState): Part {
@@ -28,26 +29,32 @@ export function drawMemory(state: RunState): Part {
   const most = Math.max(1, totalBytes(planned), held ? totalBytes(held) : 0);
   const shown = categories.filter((category) => (planned[category] ?? 0) > 0 || (held?.[category] ?? 0) > 0);
   const rows = Math.ceil(shown.length / 4);
-  const column = (WIDTH - 2 * MARGIN) / 4;
   const markup = [
     label(MARGIN, 12, "Memory", { weight: 600 }),
     bar(24, "planned", planned, most, true),
     bar(46, "held", held, most, false),
-    ...shown.map((category, i) => {
-      const [x, y] = [MARGIN + (i % 4) * column, 78 + Math.floor(i / 4) * 18];
-      return (
-        `<rect x="${round(x)}" y="${y - 9}" width="10" height="10" rx="2" fill="${memoryColours[category]}"/>` +
-        label(x + 16, y, `${category} ${formatBytes(held?.[category] ?? planned[category])}`, {
-          size: 11,
-          fill: ink.muted,
-        })
-      );
-    }),
+    legend(78, held ?? planned),
   ];
   return { markup: markup.join(""), height: 70 + rows * 18 };
 }
 
-function bar(y: number, name: string, bytes: MemoryBytes | undefined, most: number, outline: boolean): string {
+/** Colour, name and bytes of each category there is, four beside each other. */
+export function legend(top: number, bytes: MemoryBytes): string {
+  const column = (WIDTH - 2 * MARGIN) / 4;
+  const entries = categories.filter((category) => (bytes[category] ?? 0) > 0);
+  return entries
+    .map((category, i) => {
+      const [x, y] = [MARGIN + (i % 4) * column, top + Math.floor(i / 4) * 18];
+      return (
+        `<rect x="${round(x)}" y="${y - 9}" width="10" height="10" rx="2" fill="${memoryColours[category]}"/>` +
+        label(x + 16, y, `${category} ${formatBytes(bytes[category])}`, { size: 11, fill: ink.muted })
+      );
+    })
+    .join("");
+}
+
+/** One bar of stacked categories, on a scale that ends at `most`. */
+export function bar(y: number, name: string, bytes: MemoryBytes | undefined, most: number, outline: boolean): string {
   const total = bytes ? formatBytes(totalBytes(bytes)) : "not yet";
   const words =
     label(MARGIN, y + 11, name, { size: 11, fill: ink.muted }) + label(LEFT + FULL + 8, y + 11, total, { size: 11 });

@@ -30,6 +30,11 @@ export interface Picture {
 /** The run as SVG text: WIDTH wide, as tall as it needs to be. Holds no script, no style sheet and no link. */
 export function drawRun(state: RunState): Picture {
   const parts = [drawHeader(state), drawLoss(state), drawMemory(state), drawAnswers(state)];
+  return drawCard(parts, `Training run ${state.runId}`, describeRun(state));
+}
+
+/** Parts below one another on a card. `title` and `sentence` are for those who cannot see it. */
+export function drawCard(parts: readonly Part[], title: string, sentence: string): Picture {
   let y = MARGIN;
   const placed: string[] = [];
   for (const { markup, height } of parts) {
@@ -38,11 +43,11 @@ export function drawRun(state: RunState): Picture {
     y += height + 20;
   }
   const height = Math.ceil(y - 20 + MARGIN);
-  const sentence = escapeXml(describeRun(state));
+  const said = escapeXml(sentence);
   const svg =
     `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${height}" viewBox="0 0 ${WIDTH} ${height}" ` +
-    `role="img" aria-label="${sentence}" font-family="${fonts}" font-size="13" fill="${ink.text}">` +
-    `<title>${escapeXml(`Training run ${state.runId}`)}</title><desc>${sentence}</desc>` +
+    `role="img" aria-label="${said}" font-family="${fonts}" font-size="13" fill="${ink.text}">` +
+    `<title>${escapeXml(title)}</title><desc>${said}</desc>` +
     `<rect x="0.5" y="0.5" width="${WIDTH - 1}" height="${height - 1}" rx="8" fill="${ink.card}" stroke="${ink.line}"/>` +
     `${placed.join("")}</svg>`;
   return { svg, width: WIDTH, height };

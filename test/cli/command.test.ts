@@ -52,19 +52,27 @@ describe("tunebook plan", () => {
     expect(code).toBe(0);
   });
 
-  test("says what would fit when the budget is too small, and ends with code 1", async () => {
-    const { code, stdout } = await tunebook("plan", folder, "--budget", "16GiB");
-    expect(stdout).toMatch(/does not fit 16\.0 GiB: [\d.]+ GiB too much/);
-    expect(stdout).toMatch(
-      /would fit: batchSize [123], maxTokens 512, gradientAccumulationSteps [24] \(1[0-5]\.\d GiB\)/,
-    );
-    expect(stdout).toMatch(/would fit: batchSize 4, maxTokens 512, gradientCheckpointing \(1[0-5]\.\d GiB\)/);
+  test("chooses what is fastest within a budget, and says what the alternatives need", async () => {
+    const { code, stdout } = await tunebook("plan", folder, "--dtype", "bf16", "--budget", "16GiB");
+    expect(stdout).toMatch(/^fits 16\.0 GiB, with [\d.]+ [MG]iB to spare$/m);
+    expect(stdout).toMatch(/^an update: 4 rows of 512 tokens, [12] at once in [24] passes$/m);
+    expect(stdout).toMatch(/^layers: \d+ keep all values, \d+ compute their feed-forward again, \d+ all of it$/m);
+    expect(stdout).toMatch(/^ {2}everything kept +4 at once +2[\d.]+ GiB +time x 1\.00 +does not fit$/m);
+    expect(stdout).toMatch(/^ {2}every layer computed again +4 at once +1[3-5]\.\d GiB +time x 1\.[1-4]\d$/m);
+    expect(stdout).toMatch(/ {2}whole run +training +evaluation +generation$/m);
+    expect(code).toBe(0);
+  });
+
+  test("ends with code 1 when there is no way, and says what would fit", async () => {
+    const { code, stdout } = await tunebook("plan", folder, "--dtype", "bf16", "--budget", "13.1GiB");
+    expect(stdout).toMatch(/^does not fit 13\.1 GiB: [\d.]+ MiB too much$/m);
+    expect(stdout).toMatch(/^would fit: `maxTokens: \d+`$/m);
     expect(code).toBe(1);
   });
 
   test("says so when nothing would fit", async () => {
-    const { code, stdout } = await tunebook("plan", folder, "--budget", "8GB", "--batch-size", "1");
-    expect(stdout).toMatch(/nothing would: weights, adapter and optimizer alone take 12\.\d GiB/);
+    const { code, stdout } = await tunebook("plan", folder, "--dtype", "bf16", "--budget", "8GB", "--batch-size", "1");
+    expect(stdout).toMatch(/^would fit: a smaller model, dtype or rank: weights and what trains take 12\.\d GiB$/m);
     expect(code).toBe(1);
   });
 });
