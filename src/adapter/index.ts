@@ -3,6 +3,7 @@
 export { trainFully } from "./full.js";
 export { type LoadAdapterOptions, loadAdapter } from "./load.js";
 export { attachLora, type LoraOptions } from "./lora.js";
+export { type MergedOptions, writeMerged } from "./merge.js";
 export { AdapterError } from "./peft.js";
 export { saveAdapter } from "./save.js";
 export type { Targets } from "./targets.js";

@@ -121,6 +121,18 @@ export class TextGenerator {
     return text;
   }
 
+  /** Scores of every token of the vocabulary after a text, [vocab] f32. */
+  async scores(ids: readonly number[], signal?: AbortSignal): Promise<Float32Array> {
+    checkPrompt(this.model, ids, this.plan.capacity);
+    if (this.#busy) throw new RangeError("scores: this generator is in the middle of a text; open one for each");
+    this.#busy = true;
+    try {
+      return await this.#read(ids, signal);
+    } finally {
+      this.#busy = false;
+    }
+  }
+
   async dispose(): Promise<void> {
     for (const executable of await Promise.allSettled(this.#executables.values())) {
       if (executable.status === "fulfilled") executable.value.dispose();
