@@ -4,6 +4,7 @@
 import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { CheckpointError, openSafetensors, type StoredTensor, writeSafetensors } from "../model/weights/index.js";
+import type { LossScale } from "./loss-scale.js";
 
 /** Tensors by name, f32. */
 export type Tensors = ReadonlyMap<string, StoredTensor>;
@@ -13,6 +14,8 @@ export interface CheckpointState {
   readonly update: number;
   /** Highest learning rate of the schedule, as last set. */
   readonly learningRate: number;
+  /** Of a run in f16. */
+  readonly lossScale?: LossScale | undefined;
   /** Loss of the first update of the run. */
   readonly firstLoss: number | undefined;
   /** sha256 of the trained tensors before the first update. */

@@ -1,6 +1,7 @@
 // What a run tells the world. Terminal, charts, log file and sweeps read this and nothing else. Made by run.ts.
 
 import type { Category } from "../engine/program.js";
+import type { Overflow } from "./loss-scale.js";
 
 /** Bytes by category; planned before anything is allocated, and counted by the device while running. */
 export type MemoryBytes = Readonly<Record<Category, number>>;
@@ -75,8 +76,21 @@ export type TrainEvent = At &
         readonly tokensPerSecond: number;
         readonly epoch: number;
         readonly memory: MemoryBytes;
+        /** What the loss was multiplied with; in f16 only. */
+        readonly lossScale?: number;
       }
-    | { readonly kind: "skipped"; readonly reason: string }
+    | {
+        /** Gradients overflowed f16: nothing was changed, and the same update is tried again at a lower scale. */
+        readonly kind: "skipped";
+        /** What overflowed and what follows, in words. */
+        readonly reason: string;
+        /** Number of the update, from 1. */
+        readonly step: number;
+        readonly scaleBefore: number;
+        readonly scaleAfter: number;
+        /** The tensors whose gradients overflowed. */
+        readonly tensors: readonly Overflow[];
+      }
     | { readonly kind: "evaluated"; readonly loss: number; readonly trainedTokens: number }
     | { readonly kind: "sampled"; readonly answers: readonly Answer[] }
     | { readonly kind: "saved"; readonly folder: string; readonly what: "checkpoint" | "adapter" }

@@ -116,5 +116,10 @@ async function eventsBefore({ state }: Checkpoint, folder: string): Promise<Trai
     throw error;
   }
   const ends = ["stopped", "failed"];
-  return events.filter(({ kind, update }) => update <= state.update && !ends.includes(kind));
+  const saved = events.findLastIndex(
+    (event) => event.kind === "saved" && event.what === "checkpoint" && event.update === state.update,
+  );
+  // What was skipped since then is skipped again.
+  const again = (event: TrainEvent, i: number) => event.kind === "skipped" && saved >= 0 && i > saved;
+  return events.filter((event, i) => event.update <= state.update && !ends.includes(event.kind) && !again(event, i));
 }

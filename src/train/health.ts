@@ -130,6 +130,32 @@ export function checkWarmup(warmup: number, updates: number): Finding {
 }
 
 /**
+ * Whether the loss is scaled as it should be.
+ *
+ * @param scale - What the run begins with, in f16; undefined otherwise.
+ * @param fits - The first scale from there down at which no gradient of the first batch overflows.
+ */
+export function checkLossScale(
+  given: Readonly<Record<string, unknown>>,
+  dtype: string,
+  scale: number | undefined,
+  fits: number | undefined,
+): Finding {
+  const check = "loss scale";
+  if (scale === undefined || fits === undefined) {
+    const unused = Object.keys(given).filter((name) => name.startsWith("lossScale") && given[name] !== undefined);
+    if (unused.length === 0) return finding(check, "good", `none: ${dtype} holds small gradients`);
+    return finding(check, "warning", `${unused.join(", ")} have no effect: the model computes in ${dtype}, not in f16`);
+  }
+  if (fits === scale) return finding(check, "good", `${scale}, at which no gradient of the first batch overflows`);
+  return finding(
+    check,
+    "warning",
+    `${scale}, but gradients of the first batch overflow down to ${fits}: the first updates will be skipped until the scale is there`,
+  );
+}
+
+/**
  * Whether each trained tensor gets a gradient. One that is zero is expected behind a partner that starts at zero,
  * as an adapter's first matrix does, as long as that partner gets one.
  */

@@ -15,17 +15,35 @@ import type { Answer, Finding, MemoryBytes, TrainEvent } from "./events.js";
 import { Feed, shapesOf } from "./feed.js";
 import { planFastest } from "./fit.js";
 import { openRunFolder, type RunPlace, runFiles, writeRunFile } from "./folder.js";
-import { checkData, checkGradients, checkStart, checkWarmup, checkWeights, tellBudget, tellChoices } from "./health.js";
+import {
+  checkData,
+  checkGradients,
+  checkLossScale,
+  checkStart,
+  checkWarmup,
+  checkWeights,
+  tellBudget,
+  tellChoices,
+} from "./health.js";
 import type { EventLog } from "./log.js";
+import { describeOverflows, firstLossScale, type LossScale, nextLossScale, overflowsOf } from "./loss-scale.js";
 import type { OpenSampler, ResolvedOptions, Sampler, TrainOptions } from "./options.js";
 import { addBytes } from "./plan.js";
 import { checkResumable, comparable, dividedBy } from "./resume.js";
 import type { TrainResult } from "./run.js";
-import { rateFactor, warmupUpdates } from "./schedule.js";
+import { rateFactor, type Schedule, warmupUpdates } from "./schedule.js";
 import { Stepper } from "./step.js";
 
 /** An event without what every event carries. */
 type Told = TrainEvent extends infer E ? (E extends TrainEvent ? Omit<E, "update" | "seconds"> : never) : never;
+
+/** What the updates of a run are made of. */
+interface Parts {
+  readonly stepper: Stepper;
+  readonly feed: Feed;
+  readonly data: Dataset;
+  readonly sampler: OpenSampler | undefined;
+}
 
 export class Loop {
   readonly #trained: TrainedTensors;
@@ -42,6 +60,8 @@ export class Loop {
 
   /** All options with their values; `microBatchSize` has one from the plan on. */
   options: ResolvedOptions;
+  /** In f16 only. */
+  #scale: LossScale | undefined;
 
   constructor(
     readonly model: Model,
@@ -54,6 +74,7 @@ export class Loop {
     this.options = options;
     this.#trained = model.trained as TrainedTensors;
     this.#peak = options.learningRate;
+    if (model.dtype === "f16") this.#scale = firstLossScale(options);
     this.#sampler = given.sampler?.(model, options);
   }
 
@@ -111,42 +132,22 @@ export class Loop {
   }
 
   /** Update after update, serving what is asked between two. */
-  async #train({
-    stepper,
-    feed,
-    data,
-    sampler,
-  }: {
-    stepper: Stepper;
-    feed: Feed;
-    data: Dataset;
-    sampler: OpenSampler | undefined;
-  }): Promise<true> {
-    const { options, control } = this;
+  async #train(parts: Parts): Promise<true> {
+    const { stepper, feed, data, sampler } = parts;
+    const { options } = this;
     const warmup = warmupUpdates(options, feed.updates);
     const schedule = { scheduler: options.scheduler, updates: feed.updates, warmup };
     const evalEvery = options.evalSteps ?? feed.updatesPerEpoch;
     if (data.validation && this.#done === 0) await this.#evaluate(stepper, feed);
     for (const batches of feed.from(this.#done)) {
-      await this.#serve(stepper, data, sampler);
-      control.signal.throwIfAborted();
-      const learningRate = this.#peak * rateFactor(schedule, this.#done);
-      const began = performance.now();
-      const uniforms = { learningRate, step: this.#done + 1, clipNorm: options.maxGradNorm, seed: options.seed };
-      const result = await stepper.update(batches, uniforms, control.signal);
-      if (!Number.isFinite(result.loss) || !Number.isFinite(result.gradientNorm))
-        await this.#fail(stepper, batches, result);
+      const { seconds, ...made } = await this.#update(parts, batches, schedule);
       this.#done += 1;
-      this.#firstLoss ??= result.loss;
-      this.#lastLoss = result.loss;
+      this.#firstLoss ??= made.loss;
+      this.#lastLoss = made.loss;
       this.#tell({
         kind: "updated",
-        loss: result.loss,
-        learningRate,
-        gradientNorm: result.gradientNorm,
-        trainedTokens: result.trainedTokens,
-        tokens: result.tokens,
-        tokensPerSecond: result.tokens / ((performance.now() - began) / 1000),
+        ...made,
+        tokensPerSecond: made.tokens / seconds,
         epoch: this.#done / feed.updatesPerEpoch,
         memory: this.model.device.allocated(),
       });
@@ -160,6 +161,47 @@ export class Loop {
     }
     await this.#serve(stepper, data, sampler);
     return true;
+  }
+
+  /**
+   * The next update. In f16 one whose gradients overflow changes nothing and is tried again at a lower scale: no row is lost, and the
+   * optimizer's steps and the schedule count the updates that were made.
+   */
+  async #update({ stepper, data, sampler }: Parts, batches: readonly Batch[], schedule: Schedule) {
+    const { options, control } = this;
+    for (;;) {
+      await this.#serve(stepper, data, sampler);
+      control.signal.throwIfAborted();
+      const learningRate = this.#peak * rateFactor(schedule, this.#done);
+      const scale = this.#scale?.scale;
+      const uniforms = { learningRate, step: this.#done + 1, clipNorm: options.maxGradNorm, seed: options.seed };
+      const began = performance.now();
+      const result = await stepper.update(batches, uniforms, { scale, signal: control.signal });
+      if (!Number.isFinite(result.loss)) await this.#fail(stepper, batches, result);
+      if (Number.isFinite(result.gradientNorm)) {
+        if (this.#scale) this.#scale = nextLossScale(this.#scale, false, options);
+        const seconds = (performance.now() - began) / 1000;
+        return { ...result, learningRate, seconds, ...(scale === undefined ? {} : { lossScale: scale }) };
+      }
+      if (!this.#scale) await this.#fail(stepper, batches, result);
+      else this.#scale = await this.#skip(stepper, this.#scale);
+    }
+  }
+
+  /** Tells of an update that was skipped. @returns the scale to try it again with @throws RangeError when that is too low */
+  async #skip(stepper: Stepper, before: LossScale): Promise<LossScale> {
+    const { options } = this;
+    const after = nextLossScale(before, true, options);
+    const tensors = overflowsOf(this.#names, await stepper.norms());
+    const what = `${describeOverflows(tensors)} in f16 at a loss scale of ${before.scale}`;
+    const step = this.#done + 1;
+    const reason = `${what}; tried again at ${after.scale}`;
+    this.#tell({ kind: "skipped", reason, step, scaleBefore: before.scale, scaleAfter: after.scale, tensors });
+    if (after.scale >= options.lossScaleFloor) return after;
+    throw new RangeError(
+      `train: update ${step} overflows however low the loss is scaled: ${what}, and \`lossScaleFloor\` is ${options.lossScaleFloor}; ` +
+        `load the model with \`dtype: "bf16"\`, which has the range of f32. Nothing was saved since update ${Math.max(0, this.#savedAt)}`,
+    );
   }
 
   /** The last acts of a run: prove that it learned, save, tell how it ended. */
@@ -210,15 +252,25 @@ export class Loop {
       const base = await stepper.loss([first], "base", control.signal);
       findings.push(checkStart(tuned.sum / tuned.count, base.sum / base.count));
     }
-    const norms = await stepper.gradientNorms(first, { step: this.#done + 1, seed: options.seed }, control.signal);
+    const { norms, scale } = await this.#firstNorms(stepper, first);
     findings.push(
-      checkGradients(
-        this.#trained.list.map(({ name }) => name),
-        norms,
-      ),
+      checkLossScale(this.given, model.dtype, this.#scale?.scale, scale),
+      checkGradients(this.#names, norms),
     );
     this.#conclude(findings);
     return true;
+  }
+
+  /** Norms of the gradients of the first batch, in f16 at the first scale from the run's down at which they are finite. */
+  async #firstNorms(stepper: Stepper, first: Batch): Promise<{ norms: readonly number[]; scale: number | undefined }> {
+    const { options, control } = this;
+    for (let at = this.#scale; ; at = at && nextLossScale(at, true, options)) {
+      const scale = at?.scale;
+      const uniforms = { step: this.#done + 1, seed: options.seed };
+      const norms = await stepper.gradientNorms(first, uniforms, { scale, signal: control.signal });
+      const least = options.lossScaleFloor / options.lossScaleBackoffFactor;
+      if (scale === undefined || scale < least || norms.every(Number.isFinite)) return { norms, scale };
+    }
   }
 
   /** Tells the certificate. @throws RangeError when it refuses the run. */
@@ -297,6 +349,7 @@ export class Loop {
     const state: CheckpointState = {
       update: this.#done,
       learningRate: this.#peak,
+      lossScale: this.#scale,
       firstLoss: this.#firstLoss,
       start: this.#start,
       data: data.fingerprint,
@@ -314,6 +367,7 @@ export class Loop {
     const expected = this.#trained.list.map(({ name, shape }) => [name, shape] as const);
     await stepper.restore(await readCheckpoint(checkpoint, expected));
     this.#peak = state.learningRate;
+    this.#scale = state.lossScale;
     this.#firstLoss = state.firstLoss;
     this.#start = state.start;
     this.#savedAt = this.#done;
@@ -327,7 +381,7 @@ export class Loop {
     const what = Number.isFinite(loss)
       ? `the gradient norm of update ${this.#done + 1} is ${gradientNorm}`
       : `the loss of update ${this.#done + 1} is ${loss}`;
-    const cause = await diagnose(this.model, stepper, batches);
+    const cause = await diagnose(this.model, stepper, batches, Number.isFinite(loss));
     throw new RangeError(`train: ${what}: ${cause}. Nothing was saved since update ${Math.max(0, this.#savedAt)}`);
   }
 
@@ -340,6 +394,10 @@ export class Loop {
       if (this.control.signal.aborted && error === this.control.signal.reason) return undefined;
       throw error;
     }
+  }
+
+  get #names(): readonly string[] {
+    return this.#trained.list.map(({ name }) => name);
   }
 
   #tell(event: Told): void {

@@ -31,6 +31,10 @@ const oneOf = (names: readonly string[]): Rule => ({
   text: `one of ${names.map((name) => `"${name}"`).join(", ")}`,
   holds: (value) => names.includes(value as string),
 });
+const scale = number(
+  "above 0 that f32 can hold",
+  (n) => n > 0 && Number.isFinite(Math.fround(n)) && Math.fround(n) > 0,
+);
 const yesNo: Rule = { text: "true or false", holds: (value) => typeof value === "boolean" };
 const text: Rule = { text: "a text that is not empty", holds: (value) => typeof value === "string" && value !== "" };
 const texts: Rule = {
@@ -119,6 +123,23 @@ export const trainOptions = {
     number("above 0", (n) => n > 0),
     "Added to the root of the mean squared gradient.",
   ),
+  lossScaleInit: option(
+    2 ** 16,
+    scale,
+    "In f16: what the loss is multiplied with at first, so that small gradients do not vanish.",
+  ),
+  lossScaleGrowthFactor: option(
+    2,
+    number("above 1", (n) => n > 1),
+    "In f16: what the loss scale is multiplied with after lossScaleGrowthInterval updates without overflow.",
+  ),
+  lossScaleBackoffFactor: option(
+    0.5,
+    number("above 0 and below 1", (n) => n > 0 && n < 1),
+    "In f16: what the loss scale is multiplied with when a gradient overflows; the update is then skipped and tried again.",
+  ),
+  lossScaleGrowthInterval: option(2000, whole(1), "In f16: updates without overflow after which the loss scale grows."),
+  lossScaleFloor: option(1, scale, "In f16: a run whose loss scale falls below this is given up."),
   gradientCheckpointing: option(
     false,
     yesNo,
@@ -246,6 +267,11 @@ function checkTogether({ data, validation, resume, sampler }: TrainOptions, opti
   ) {
     throw new RangeError(
       `train: expected \`validation\` to be rows, the path of a file or a number above 0 and below 1, got ${shown(validation)}`,
+    );
+  }
+  if (options.lossScaleInit < options.lossScaleFloor) {
+    throw new RangeError(
+      `train: \`lossScaleInit\` of ${options.lossScaleInit} is below \`lossScaleFloor\`, ${options.lossScaleFloor}`,
     );
   }
   if (options.gradientCheckpointing && options.memoryBudget !== undefined) {

@@ -13,6 +13,7 @@ import type { PlannedProgram } from "../graph/index.js";
 import type { Model, StoredTensor, TrainedTensors } from "../model/index.js";
 import type { Batch } from "../tokens/index.js";
 import type { Tensors } from "./checkpoint.js";
+import { gradientUniforms } from "./loss-scale.js";
 import { allocateArenas, type RunPlan } from "./plan.js";
 import { bucketKey, momentNames, squaresName, writeBatch } from "./programs.js";
 
@@ -64,12 +65,17 @@ export class Stepper {
    * all batches together, so how rows are cut into batches changes nothing.
    *
    * @param uniforms - learningRate, step (from 1), clipNorm and seed.
+   * @param scale - Of the loss, in f16. When gradients overflow with it, gradientNorm is not finite and nothing was changed.
    * @param signal - Ends it before the trained tensors are changed, never in between.
    */
-  async update(batches: readonly Batch[], uniforms: Partial<Uniforms>, signal?: AbortSignal): Promise<UpdateResult> {
+  async update(
+    batches: readonly Batch[],
+    uniforms: Partial<Uniforms>,
+    { scale, signal }: { readonly scale?: number | undefined; readonly signal?: AbortSignal } = {},
+  ): Promise<UpdateResult> {
     const tokens = batches.reduce((sum, { tokenCount }) => sum + tokenCount, 0);
     const trainedTokens = batches.reduce((sum, { trainedCount }) => sum + trainedCount, 0);
-    const common = { ...neutralUniforms, ...uniforms, gradScale: 1 / trainedTokens };
+    const common = { ...neutralUniforms, ...uniforms, ...gradientUniforms(trainedTokens, scale) };
 
     await this.#run(this.plan.clear, common);
     await this.#each(batches, this.plan.accumulate, common, signal);
@@ -93,9 +99,13 @@ export class Stepper {
     return { sum, count };
   }
 
-  /** Gradients of one batch, made and thrown away: the norm of each, in the order of what trains. */
-  async gradientNorms(batch: Batch, uniforms: Partial<Uniforms>, signal?: AbortSignal): Promise<readonly number[]> {
-    const common = { ...neutralUniforms, ...uniforms };
+  /** Gradients of one batch, made and thrown away: the norm of each as it stands there, in the order of what trains. */
+  async gradientNorms(
+    batch: Batch,
+    uniforms: Partial<Uniforms>,
+    { scale, signal }: { readonly scale?: number | undefined; readonly signal?: AbortSignal } = {},
+  ): Promise<readonly number[]> {
+    const common = { ...neutralUniforms, ...uniforms, ...gradientUniforms(batch.trainedCount, scale) };
     await this.#run(this.plan.clear, common);
     await this.#each([batch], this.plan.accumulate, common, signal);
     return this.norms();

@@ -34,7 +34,11 @@ export function snapshot(state: RunState): RunState {
       latest: state.answers.latest.slice(0, most.answers).map(cutAnswer),
       update: state.answers.update,
     },
-    skipped: { ...state.skipped, reason: cut(state.skipped.reason) },
+    skipped: {
+      ...state.skipped,
+      reason: cut(state.skipped.reason),
+      updates: state.skipped.updates.slice(-most.changes),
+    },
   };
 }
 

@@ -37,7 +37,10 @@ export interface RunState {
   readonly findings: readonly Finding[];
   /** Answers before the first update, where the run sampled that early, and the latest ones. */
   readonly answers: { readonly first: readonly Answer[]; readonly latest: readonly Answer[]; readonly update: number };
-  readonly skipped: { readonly count: number; readonly reason: string };
+  /** Updates skipped because gradients overflowed f16: how often, the latest reason, and after which updates. */
+  readonly skipped: { readonly count: number; readonly reason: string; readonly updates: readonly number[] };
+  /** What the loss is multiplied with now; in f16 only. */
+  readonly lossScale?: number;
   readonly saved?: { readonly update: number; readonly folder: string; readonly what: "checkpoint" | "adapter" };
 }
 
@@ -56,7 +59,7 @@ export function emptyRun(runId = ""): RunState {
     changes: [],
     findings: [],
     answers: { first: [], latest: [], update: 0 },
-    skipped: { count: 0, reason: "" },
+    skipped: { count: 0, reason: "", updates: [] },
   };
 }
 
@@ -110,9 +113,17 @@ function step(before: RunState, event: TrainEvent): RunState {
         epoch: event.epoch,
         trainedTokens: before.trainedTokens + event.trainedTokens,
         memory: event.memory,
+        ...(event.lossScale === undefined ? {} : { lossScale: event.lossScale }),
       };
-    case "skipped":
-      return { ...state, skipped: { count: before.skipped.count + 1, reason: event.reason } };
+    case "skipped": {
+      const { count, updates } = before.skipped;
+      const marks = updates.at(-1) === event.update ? updates : [...updates, event.update];
+      return {
+        ...state,
+        skipped: { count: count + 1, reason: event.reason, updates: marks },
+        lossScale: event.scaleAfter,
+      };
+    }
     case "evaluated":
       return { ...state, validation: [...before.validation, { update: event.update, loss: finite(event.loss) }] };
     case "sampled": {

@@ -9,6 +9,7 @@ import { ink, label, MARGIN, type Part, round, WIDTH } from "./svg-part.js";
 export const trainColour = "#0969da";
 export const validationColour = "#bc4c00";
 export const changeColour = "#8250df";
+export const skipColour = "#a40e26";
 
 const HEIGHT = 250;
 const LEFT = MARGIN + 46;
@@ -42,6 +43,7 @@ export function drawLoss(state: RunState): Part {
           label(x(value), BOTTOM + 17, String(value), { size: 11, fill: ink.muted, anchor: "middle" }),
       ),
     label((LEFT + RIGHT) / 2, BOTTOM + 34, "update", { size: 11, fill: ink.muted, anchor: "middle" }),
+    ...state.skipped.updates.map((update) => skip(x(update))),
     ...state.changes.map((change) => mark(x(change.update), change.controls.learningRate)),
     line(
       series.update.map(x),
@@ -88,6 +90,12 @@ function mark(x: number, learningRate: number | undefined): string {
   );
 }
 
+/** A small triangle on the axis: here gradients overflowed and an update was tried again. */
+function skip(x: number): string {
+  const [left, right] = [round(x - 4), round(x + 4)];
+  return `<path d="M${left} ${BOTTOM}L${right} ${BOTTOM}L${round(x)} ${BOTTOM - 7}Z" fill="${skipColour}"/>`;
+}
+
 function legend(state: RunState): string {
   const parts = [
     label(MARGIN, 12, "Loss", { weight: 600 }),
@@ -99,6 +107,12 @@ function legend(state: RunState): string {
     parts.push(
       `<circle cx="${RIGHT - 96}" cy="8" r="3.5" fill="${validationColour}"/>`,
       label(RIGHT - 88, 12, "validation", { size: 11, fill: ink.muted }),
+    );
+  }
+  if (state.skipped.count > 0) {
+    parts.push(
+      `<path d="M${RIGHT - 278} 12L${RIGHT - 270} 12L${RIGHT - 274} 5Z" fill="${skipColour}"/>`,
+      label(RIGHT - 266, 12, "skipped", { size: 11, fill: ink.muted }),
     );
   }
   return parts.join("");

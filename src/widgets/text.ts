@@ -1,6 +1,6 @@
 // A run in one honest sentence: the text/plain of its output, its alt text and the last line of a terminal.
 
-import { formatBytes, formatSeconds, formatValue, totalBytes } from "./format.js";
+import { formatBytes, formatCount, formatSeconds, formatValue, totalBytes } from "./format.js";
 import type { RunState } from "./state.js";
 
 /** "Run a1 finished: loss 2.310 -> 0.840 over 120 updates in 1 min 12 s; validation 2.400 -> 0.910." */
@@ -9,6 +9,10 @@ export function describeRun(state: RunState): string {
   if (state.skipped.count > 0) {
     const { count, reason } = state.skipped;
     parts.push(`${count} ${count === 1 ? "update" : "updates"} skipped (${reason})`);
+  }
+  if (state.lossScale !== undefined) {
+    const whole = Number.isInteger(state.lossScale);
+    parts.push(`loss scale ${whole ? formatCount(state.lossScale) : formatValue(state.lossScale)}`);
   }
   if (state.memory) parts.push(`${formatBytes(totalBytes(state.memory))} of memory held`);
   else if (state.plan) parts.push(`${formatBytes(totalBytes(state.plan.memory))} of memory planned`);

@@ -50,6 +50,7 @@ type Updated = Extract<TrainEvent, { kind: "updated" }>;
  * Events as one message: `updated` as an Arrow IPC stream with one record batch, a row each, the rest as JSON.
  *
  *     update, tokens, trainedTokens i32     epoch, seconds, loss, learningRate, gradientNorm, tokensPerSecond f64
+ *     lossScale f64, in f16 only
  *
  * f64, so that a NaN and the last digit arrive. No buffer when no event is `updated`.
  */
@@ -83,6 +84,10 @@ export function encodeEvents(
     learningRate: Float64Array.from(rows, (row) => row.learningRate),
     gradientNorm: Float64Array.from(rows, (row) => row.gradientNorm),
     tokensPerSecond: Float64Array.from(rows, (row) => row.tokensPerSecond),
+    // Of one run all events have it or none.
+    ...(rows[0]?.lossScale === undefined
+      ? {}
+      : { lossScale: Float64Array.from(rows, (row) => row.lossScale as number) }),
   });
   return { reply, buffers: [tableToIPC(table, "stream")] };
 }
@@ -99,6 +104,7 @@ export function decodeEvents(reply: EventsReply, buffers: readonly (ArrayBufferV
     throw new RangeError(`events: expected ${reply.count}, got ${rows} rows and ${reply.json.length} others`);
   }
   const column = (name: string) => table!.getChild(name)!.toArray() as ArrayLike<number>;
+  const scales = table?.getChild("lossScale")?.toArray() as ArrayLike<number> | undefined;
   const columns = table && {
     update: column("update"),
     epoch: column("epoch"),
@@ -131,6 +137,7 @@ export function decodeEvents(reply: EventsReply, buffers: readonly (ArrayBufferV
       tokensPerSecond: columns!.tokensPerSecond[row]!,
       epoch: columns!.epoch[row]!,
       memory: reply.memory[held]!.bytes,
+      ...(scales ? { lossScale: scales[row]! } : {}),
     });
     row += 1;
   }

@@ -8,10 +8,10 @@ import { EventLog } from "../../src/train/log.js";
 import { refusalOf, temporaryFolder } from "./tiny-run.js";
 
 const event = (update: number): TrainEvent => ({
-  kind: "skipped",
+  kind: "failed",
   update,
   seconds: update / 2,
-  reason: `no. ${update}`,
+  message: `no. ${update}`,
 });
 
 describe("events.jsonl", () => {

@@ -15,7 +15,16 @@ const story: TrainEvent[] = [
   { kind: "changed", update: 1, seconds: 1, controls: { learningRate: 1e-4 } },
   { kind: "resumed", update: 1, seconds: 4 },
   updated(2, 1.5),
-  { kind: "skipped", update: 2, seconds: 5, reason: "overflow" },
+  {
+    kind: "skipped",
+    update: 2,
+    seconds: 5,
+    reason: "overflow",
+    step: 3,
+    scaleBefore: 65536,
+    scaleAfter: 32768,
+    tensors: [{ tensor: "a", value: "inf" }],
+  },
   { kind: "evaluated", update: 2, seconds: 5, loss: 1.75, trainedTokens: 50 },
   { kind: "saved", update: 2, seconds: 5, folder: "runs/r1", what: "checkpoint" },
   { kind: "sampled", update: 2, seconds: 5, answers: [{ prompt: "a", base: "b", tuned: "c" }] },
@@ -38,7 +47,8 @@ describe("the state of a run", () => {
         { update: 2, loss: 1.75 },
       ],
       changes: [{ update: 1, controls: { learningRate: 1e-4 } }],
-      skipped: { count: 1, reason: "overflow" },
+      skipped: { count: 1, reason: "overflow", updates: [2] },
+      lossScale: 32768,
       saved: { update: 2, folder: "runs/r1", what: "checkpoint" },
       findings: [{ check: "end mark" }],
     });
@@ -109,7 +119,7 @@ describe("words", () => {
   test("one sentence tells how it went", () => {
     expect(describeRun(foldRuns(emptyRun(), story))).toBe(
       "Run r1 was stopped at update 2 of 4: loss 2.500 -> 1.500 over 2 updates in 6.0 s; validation loss 2.250 -> 1.750; " +
-        "1 update skipped (overflow); 19.5 MiB of memory held.",
+        "1 update skipped (overflow); loss scale 32,768; 19.5 MiB of memory held.",
     );
   });
 
