@@ -60,7 +60,7 @@ for (const dtype of ["f32", "bf16"] as const) {
     ] as const) {
       if (seqQ === 1 && products === 5) continue;
       const flop = 2 * products * seen * headDim;
-      const { wall } = await measure(device, one, Math.max(1, Math.round(1e9 / flop)), 15);
+      const { wall } = await measure(device, one, Math.max(1, Math.round(1e8 / flop)), seqQ > 1000 ? 8 : 60);
       const rate = flop / wall / 1e9;
       cells.push(
         `${one.op} ${rate.toFixed(0)} (${((100 * rate) / peak[dtype]).toFixed(0)} %) ${(1e6 * wall).toFixed(0)} us`,

@@ -77,6 +77,16 @@ const settings: readonly Setting[] = [
     range: () => [0, 37],
   },
   {
+    title: "two queries on a cache of 203, heads of 80",
+    batch: 2,
+    seqQ: 2,
+    seqK: 203,
+    heads: 3,
+    kvHeads: 3,
+    headDim: 80,
+    range: (row, t) => [row, 198 + 2 * t + row],
+  },
+  {
     title: "only keys in the middle of 40 are seen",
     batch: 2,
     seqQ: 5,
