@@ -26,7 +26,7 @@ import {
   tellChoices,
 } from "./health.js";
 import type { EventLog } from "./log.js";
-import { describeOverflows, firstLossScale, type LossScale, nextLossScale, overflowsOf } from "./loss-scale.js";
+import { LossScaler } from "./loss-scaler.js";
 import type { OpenSampler, ResolvedOptions, Sampler, TrainOptions } from "./options.js";
 import { addBytes } from "./plan.js";
 import { checkResumable, comparable, dividedBy } from "./resume.js";
@@ -61,7 +61,7 @@ export class Loop {
   /** All options with their values; `microBatchSize` has one from the plan on. */
   options: ResolvedOptions;
   /** In f16 only. */
-  #scale: LossScale | undefined;
+  readonly #scaler: LossScaler | undefined;
 
   constructor(
     readonly model: Model,
@@ -74,7 +74,7 @@ export class Loop {
     this.options = options;
     this.#trained = model.trained as TrainedTensors;
     this.#peak = options.learningRate;
-    if (model.dtype === "f16") this.#scale = firstLossScale(options);
+    if (model.dtype === "f16") this.#scaler = new LossScaler(options, this.#names);
     this.#sampler = given.sampler?.(model, options);
   }
 
@@ -173,33 +173,28 @@ export class Loop {
       await this.#serve(stepper, data, sampler);
       control.signal.throwIfAborted();
       const learningRate = this.#peak * rateFactor(schedule, this.#done);
-      const scale = this.#scale?.scale;
+      const scale = this.#scaler?.scale;
       const uniforms = { learningRate, step: this.#done + 1, clipNorm: options.maxGradNorm, seed: options.seed };
       const began = performance.now();
       const result = await stepper.update(batches, uniforms, { scale, signal: control.signal });
       if (!Number.isFinite(result.loss)) await this.#fail(stepper, batches, result);
       if (Number.isFinite(result.gradientNorm)) {
-        if (this.#scale) this.#scale = nextLossScale(this.#scale, false, options);
+        this.#scaler?.made();
         const seconds = (performance.now() - began) / 1000;
         return { ...result, learningRate, seconds, ...(scale === undefined ? {} : { lossScale: scale }) };
       }
-      if (!this.#scale) await this.#fail(stepper, batches, result);
-      else this.#scale = await this.#skip(stepper, this.#scale);
+      if (this.#scaler) await this.#skip(stepper, this.#scaler);
+      else await this.#fail(stepper, batches, result);
     }
   }
 
-  /** Tells of an update that was skipped. @returns the scale to try it again with @throws RangeError when that is too low */
-  async #skip(stepper: Stepper, before: LossScale): Promise<LossScale> {
-    const { options } = this;
-    const after = nextLossScale(before, true, options);
-    const tensors = overflowsOf(this.#names, await stepper.norms());
-    const what = `${describeOverflows(tensors)} in f16 at a loss scale of ${before.scale}`;
-    const step = this.#done + 1;
-    const reason = `${what}; tried again at ${after.scale}`;
-    this.#tell({ kind: "skipped", reason, step, scaleBefore: before.scale, scaleAfter: after.scale, tensors });
-    if (after.scale >= options.lossScaleFloor) return after;
+  /** Tells of an update that was skipped. @throws RangeError when the scale is now too low to try it again */
+  async #skip(stepper: Stepper, scaler: LossScaler): Promise<void> {
+    const skipped = await scaler.skip(stepper, this.#done + 1);
+    this.#tell(skipped);
+    if (!scaler.exhausted) return;
     throw new RangeError(
-      `train: update ${step} overflows however low the loss is scaled: ${what}, and \`lossScaleFloor\` is ${options.lossScaleFloor}; ` +
+      `train: update ${skipped.step} overflows however low the loss is scaled: ${skipped.reason}; ` +
         `load the model with \`dtype: "bf16"\`, which has the range of f32. Nothing was saved since update ${Math.max(0, this.#savedAt)}`,
     );
   }
@@ -252,25 +247,17 @@ export class Loop {
       const base = await stepper.loss([first], "base", control.signal);
       findings.push(checkStart(tuned.sum / tuned.count, base.sum / base.count));
     }
-    const { norms, scale } = await this.#firstNorms(stepper, first);
+    const uniforms = { step: this.#done + 1, seed: options.seed };
+    const { norms, scale } = (await this.#scaler?.tryOut(stepper, first, uniforms, control.signal)) ?? {
+      norms: await stepper.gradientNorms(first, uniforms, { signal: control.signal }),
+      scale: undefined,
+    };
     findings.push(
-      checkLossScale(this.given, model.dtype, this.#scale?.scale, scale),
+      checkLossScale(this.given, model.dtype, this.#scaler?.scale, scale),
       checkGradients(this.#names, norms),
     );
     this.#conclude(findings);
     return true;
-  }
-
-  /** Norms of the gradients of the first batch, in f16 at the first scale from the run's down at which they are finite. */
-  async #firstNorms(stepper: Stepper, first: Batch): Promise<{ norms: readonly number[]; scale: number | undefined }> {
-    const { options, control } = this;
-    for (let at = this.#scale; ; at = at && nextLossScale(at, true, options)) {
-      const scale = at?.scale;
-      const uniforms = { step: this.#done + 1, seed: options.seed };
-      const norms = await stepper.gradientNorms(first, uniforms, { scale, signal: control.signal });
-      const least = options.lossScaleFloor / options.lossScaleBackoffFactor;
-      if (scale === undefined || scale < least || norms.every(Number.isFinite)) return { norms, scale };
-    }
   }
 
   /** Tells the certificate. @throws RangeError when it refuses the run. */
@@ -349,7 +336,7 @@ export class Loop {
     const state: CheckpointState = {
       update: this.#done,
       learningRate: this.#peak,
-      lossScale: this.#scale,
+      lossScale: this.#scaler?.state,
       firstLoss: this.#firstLoss,
       start: this.#start,
       data: data.fingerprint,
@@ -367,7 +354,7 @@ export class Loop {
     const expected = this.#trained.list.map(({ name, shape }) => [name, shape] as const);
     await stepper.restore(await readCheckpoint(checkpoint, expected));
     this.#peak = state.learningRate;
-    this.#scale = state.lossScale;
+    this.#scaler?.restore(state.lossScale);
     this.#firstLoss = state.firstLoss;
     this.#start = state.start;
     this.#savedAt = this.#done;
