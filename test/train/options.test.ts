@@ -38,6 +38,13 @@ describe("resolveOptions", () => {
     [{ scheduler: "step" }, 'train: expected `scheduler` to be one of "linear", "cosine", "constant", got "step"'],
     [{ warmupRatio: 1.5 }, "train: expected `warmupRatio` to be a number from 0 to 1, got 1.5"],
     [{ adamBeta2: 1 }, "train: expected `adamBeta2` to be a number from 0 to below 1, got 1"],
+    [{ lossScaleInit: 1e39 }, "train: expected `lossScaleInit` to be a number above 0 that f32 can hold, got 1e+39"],
+    [{ lossScaleGrowthFactor: 1 }, "train: expected `lossScaleGrowthFactor` to be a number above 1, got 1"],
+    [
+      { lossScaleBackoffFactor: 1 },
+      "train: expected `lossScaleBackoffFactor` to be a number above 0 and below 1, got 1",
+    ],
+    [{ lossScaleInit: 0.5 }, "train: `lossScaleInit` of 0.5 is below `lossScaleFloor`, 1"],
     [{ seed: -1 }, "train: expected `seed` to be an integer from 0 to 4294967295, got -1"],
     [{ maxTokens: 1 }, "train: expected `maxTokens` to be an integer of at least 2, got 1"],
     [{ samplePrompts: "Hi" }, 'train: expected `samplePrompts` to be a list of texts, got "Hi"'],

@@ -5,7 +5,7 @@ import { Channel } from "../../src/widgets/channel.js";
 import { emptyRun, foldRuns } from "../../src/widgets/state.js";
 import { decodeEvents, type EventsReply, encodeEvents, parseRequest } from "../../src/widgets/wire.js";
 import { type Message, ScriptedHost } from "./scripted-host.js";
-import { planned, ScriptedRun, updated } from "./scripted-run.js";
+import { planned, ScriptedRun, skipped, updated } from "./scripted-run.js";
 
 const wait = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -39,6 +39,16 @@ describe("events on the wire", () => {
     const sent = JSON.parse(JSON.stringify(reply)) as EventsReply;
     expect(sent).toMatchObject({ kind: "events", from: 7, count: 7 });
     expect(decodeEvents(sent, buffers)).toEqual(mixed);
+  });
+
+  test("the loss scale of a run in f16 and its skipped updates arrive too", () => {
+    const events: TrainEvent[] = [
+      { ...updated(1, 2), kind: "updated", lossScale: 65536 } as TrainEvent,
+      skipped(1, 131072),
+      { ...updated(2, 1), kind: "updated", lossScale: 65536 } as TrainEvent,
+    ];
+    const { reply, buffers } = encodeEvents(events, 0);
+    expect(decodeEvents(JSON.parse(JSON.stringify(reply)) as EventsReply, buffers)).toEqual(events);
   });
 
   test("numbers travel as one Arrow record batch that any Arrow reader reads", () => {

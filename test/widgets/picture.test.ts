@@ -8,7 +8,7 @@ import { emptyRun, foldRuns, type RunState } from "../../src/widgets/state.js";
 import { drawRun } from "../../src/widgets/svg.js";
 import { escapeXml, textWidth, wrap } from "../../src/widgets/svg-text.js";
 import { comparison, table } from "../../src/widgets/table.js";
-import { planned, updated } from "./scripted-run.js";
+import { planned, skipped, updated } from "./scripted-run.js";
 
 const hostile = "<script>alert('x')</script> & \"q\" \u0000\u001b[31m ]]> \ud800 --";
 
@@ -79,6 +79,14 @@ describe("the picture", () => {
     const path = /<path d="([^"]+)"/.exec(svg)![1]!;
     expect(path.match(/M/g)).toHaveLength(2);
     expect(svg).not.toMatch(/NaN|Infinity|undefined/);
+  });
+
+  test("a skipped update leaves a mark on the axis, named above, and the sentence says the scale", () => {
+    const { svg } = drawRun(runWith(updated(1, 2), skipped(1, 65536), skipped(1, 32768), updated(2, 1)));
+    expect(svg.match(/<path [^>]*fill="#a40e26"\/>/g)).toHaveLength(2); // one place, and the legend
+    expect(svg).toContain(">skipped<");
+    expect(svg).toMatch(/2 updates skipped \(the gradient of .* at 16384\); loss scale 16,384/);
+    expect(drawRun(runWith(updated(1, 2), updated(2, 1))).svg).not.toContain(">skipped<");
   });
 
   test("one memory bar is the plan, the other what is held, on one scale", () => {

@@ -30,6 +30,19 @@ export function planned(updates = 10, runId = "r1"): TrainEvent {
   };
 }
 
+export function skipped(update: number, scaleBefore: number): TrainEvent {
+  return {
+    kind: "skipped",
+    update,
+    seconds: update / 2,
+    reason: `the gradient of "a" (inf) overflows in f16 at a loss scale of ${scaleBefore}; tried again at ${scaleBefore / 2}`,
+    step: update + 1,
+    scaleBefore,
+    scaleAfter: scaleBefore / 2,
+    tensors: [{ tensor: "a", value: "inf" }],
+  };
+}
+
 export function updated(update: number, loss: number, more: Partial<MemoryBytes> = {}): TrainEvent {
   return {
     kind: "updated",
