@@ -3,6 +3,7 @@
 
 import { statSync } from "node:fs";
 import path from "node:path";
+import { setImmediate } from "node:timers/promises";
 import { attachLora, type LoraOptions, trainFully } from "./adapter/index.js";
 import { type DeviceName, openDevice } from "./engine/devices.js";
 import { type Device, type Program, sketchDevice, sketchOptions, totalBytes } from "./engine/index.js";
@@ -66,8 +67,10 @@ export async function plan(question: PlanQuestion): Promise<MemoryPlan> {
     throw new RangeError(`plan: expected \`budget\` to be bytes, or a text such as "24GB", got ${budget}`);
   const model = await modelOf(question);
   const options = optionsOf(question, model);
+  await setImmediate();
   const beside = generationTokens > 0 ? await planComparison(model, generationTokens) : undefined;
   const planner = new RunPlanner(model, options, beside);
+  await setImmediate();
   const shapes = shapesOf(options, evaluation);
   const { rowsPerUpdate: rows } = shapes;
 

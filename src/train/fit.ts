@@ -1,6 +1,7 @@
 // The fastest run within a budget: how many rows go through the model at once, and what each shape of batch computes again. Estimates
 // from a few plans rank what could be done; what is answered has been planned to the byte. Next to read: budget.ts, the arithmetic.
 
+import { setImmediate } from "node:timers/promises";
 import { type Category, categories, type Device, type Program, totalBytes } from "../engine/index.js";
 import { flopsOf } from "../meter/index.js";
 import type { Model } from "../model/index.js";
@@ -42,6 +43,7 @@ export async function planFastest(
 ): Promise<RunPlan> {
   const { gradientCheckpointing, memoryBudget, batchSize, microBatchSize } = options;
   const planner = new RunPlanner(model, options, beside);
+  await setImmediate();
   if (memoryBudget === undefined) {
     return planner.plan(shapes.at(microBatchSize ?? batchSize), (bucket) =>
       gradientCheckpointing ? planner.layers(bucket).map(() => "layer") : [],
@@ -194,6 +196,7 @@ async function profileOf(planner: RunPlanner, bucket: Bucket): Promise<Profile> 
     };
   };
   const kinds: LayerKind[] = [];
+  await setImmediate();
   for (const kind of new Set(layers.map((layer) => layer.kind))) {
     const positions = layers.flatMap((layer, at) => (layer.kind === kind ? [at] : []));
     const hasMlp = layers[positions[0] as number]?.mlp !== undefined;
