@@ -49,9 +49,14 @@ struct Pairs {
 
   static Words32 half(const bf16* p, int64_t left) {
     if (left >= kLanes) return loadHalves(p);
+#if defined(__AVX512F__)
+    const auto there = static_cast<__mmask16>((1u << most(left, 0)) - 1);
+    return (Words32)_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(there, p));
+#else
     bf16 part[kLanes] = {};
     if (left > 0) std::memcpy(part, p, left * sizeof(bf16));
     return loadHalves(part);
+#endif
   }
   template <class T>
   static Words32 half(const T* p, int64_t left) {
@@ -60,9 +65,16 @@ struct Pairs {
 
   static Words32 along(const bf16* p, int64_t left, bool) {
     Words32 v = {};
-    if (left >= 2 * kLanes) std::memcpy(&v, p, sizeof v);
-    else std::memcpy(&v, p, left * sizeof(bf16));
+    if (left >= 2 * kLanes) {
+      std::memcpy(&v, p, sizeof v);
+      return v;
+    }
+#if defined(__AVX512F__)
+    return (Words32)_mm512_maskz_loadu_epi16((1u << left) - 1, p);
+#else
+    std::memcpy(&v, p, left * sizeof(bf16));
     return v;
+#endif
   }
   template <class T>
   static Words32 along(const T* p, int64_t left, bool) {

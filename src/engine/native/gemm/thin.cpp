@@ -244,9 +244,12 @@ void downColumns(const Product& product, char* workspace, Run& run) {
 
 }  // namespace
 
+/** Whether a factor can be read number by number where it lies. */
+static bool isPlain(DType type) { return type == DType::f32 || type == DType::bf16 || type == DType::f16; }
+
 bool isThin(const Product& product) {
   const Stretch& stretch = product.stretches[0];
-  if (product.count != 1) return false;
+  if (product.count != 1 || !isPlain(stretch.a.type) || !isPlain(stretch.b.type)) return false;
   if (stretch.a.turned) return stretch.b.turned && least(product.m, product.n) <= kThinMost;
   return product.n <= kThinMost;
 }

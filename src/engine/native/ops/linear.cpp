@@ -37,6 +37,41 @@ void dotRows(const float* x, int64_t stride, const W* w, int64_t k, bool round, 
   for (int t = 0; t < T; t++) sums[t] = sum(parts[t][0] + parts[t][1]);
 }
 
+#if defined(__AVX512BF16__)
+/** sums[t] = x[t] · w for T rows of x and one row of w, both bf16: neither is widened. */
+template <int T>
+void dotPairs(const bf16* x, int64_t k, const bf16* w, float* sums) {
+  constexpr int kChains = T < 4 ? 4 / T : 1;  // so many sums that none waits for the one before
+  constexpr int64_t kAtOnce = 2 * kLanes;
+  Floats parts[kChains][T];
+  for (int c = 0; c < kChains; c++) {
+    for (int t = 0; t < T; t++) parts[c][t] = Floats{};
+  }
+  const auto step = [&](Floats(&part)[T], int64_t at, int64_t left) {
+    const Words32 column = Pairs::along(w + at, left, false);
+    for (int t = 0; t < T; t++) multiplyAdd(Pairs{}, part[t], Pairs::along(x + t * k + at, left, false), column);
+  };
+  int64_t at = 0;
+  for (; at + kChains * kAtOnce <= k; at += kChains * kAtOnce) {
+#pragma GCC unroll 4
+    for (int c = 0; c < kChains; c++) step(parts[c], at + c * kAtOnce, kAtOnce);
+  }
+  for (; at < k; at += kAtOnce) step(parts[0], at, k - at);
+  for (int t = 0; t < T; t++) {
+    for (int c = 1; c < kChains; c++) parts[0][t] += parts[c][t];
+    sums[t] = sum(parts[0][t]);
+  }
+}
+
+/** dotPairs for 1 to kFewRows rows. */
+void dotPairs(int64_t rows, const bf16* x, int64_t k, const bf16* w, float* sums) {
+  for (; rows >= 4; rows -= 4, x += 4 * k, sums += 4) dotPairs<4>(x, k, w, sums);
+  if (rows == 3) dotPairs<3>(x, k, w, sums);
+  else if (rows == 2) dotPairs<2>(x, k, w, sums);
+  else if (rows == 1) dotPairs<1>(x, k, w, sums);
+}
+#endif
+
 /** dotRows for 1 to kFewRows rows and any dtype of w. */
 void dotRows(int64_t rows, const float* x, const Operand& w, int64_t n, bool round, float* sums) {
   const int64_t k = w.shape[1];
@@ -63,11 +98,20 @@ void widenInto(const Operand& from, float* out) {
   });
 }
 
+/** sums[t] = x[t] · row j of w, where `wide` is x in f32. */
+void dotRow(const Operand& x, const float* wide, const Operand& w, int64_t j, float* sums) {
+#if defined(__AVX512BF16__)
+  if (x.type == DType::bf16 && w.type == DType::bf16) {
+    return dotPairs(x.shape[0], x.as<bf16>(), x.shape[1], w.as<bf16>() + j * x.shape[1], sums);
+  }
+#endif
+  dotRows(x.shape[0], wide, w, j, x.type == DType::bf16, sums);
+}
+
 /** Few rows, as in generation: each row of w is read once and multiplied with all of them; nothing is packed. */
 void linearFew(const Op& op, Run& run) {
   const Operand &x = op.in(0), &w = op.in(1), &bias = op.in(2), &h = op.in(3), &b = op.in(4), &y = op.out(0);
   const int64_t rows = x.shape[0], n = w.shape[0];
-  const bool round = x.type == DType::bf16;
   const float scale = static_cast<float>(op.attrs[0]);
   auto* wide = reinterpret_cast<float*>(op.workspace);
   float* wideH = wide + x.count;
@@ -76,8 +120,8 @@ void linearFew(const Op& op, Run& run) {
   run.pieces(n, 16, [&](int64_t from, int64_t to) {
     for (int64_t j = from; j < to; j++) {
       float sums[kFewRows], updates[kFewRows] = {}, shift = 0;
-      dotRows(rows, wide, w, j, round, sums);
-      if (h.present) dotRows(rows, wideH, b, j, round, updates);
+      dotRow(x, wide, w, j, sums);
+      if (h.present) dotRow(h, wideH, b, j, updates);
       if (bias.present) {
         withType(bias.type, [&](auto* type) { shift = widen(bias.as<std::remove_pointer_t<decltype(type)>>()[j]); });
       }
