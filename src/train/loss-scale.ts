@@ -3,6 +3,9 @@
 // Gradients in f16 vanish below 2^-24 and overflow above 65504. The loss is multiplied by a scale before the backward and its gradients
 // are divided by it again in f32, before they are clipped. An update whose gradients overflowed changes nothing and lowers the scale; a long
 // row of others raises it (Micikevicius et al. 2018, section 3.2). The numbers and their names are those of torch.amp.GradScaler.
+//
+// A skipped update counts neither as a step of the optimizer nor for the schedule, as in PyTorch where the scheduler is not stepped then.
+// Unlike there, its rows are not passed over: the same update is tried again, so a run makes every update it planned.
 
 import type { ResolvedOptions } from "./options.js";
 

@@ -12,6 +12,7 @@ import {
   overflowsOf,
 } from "../../src/train/loss-scale.js";
 import { trainOptions } from "../../src/train/options.js";
+import { expectClose } from "../close.js";
 
 interface Series {
   readonly name: string;
@@ -21,7 +22,12 @@ interface Series {
     readonly backoff_factor?: number;
     readonly growth_interval?: number;
   };
-  readonly states: readonly (LossScale & { readonly overflowed: boolean; readonly scaleBefore: number })[];
+  readonly states: readonly (LossScale & {
+    readonly overflowed: boolean;
+    readonly scaleBefore: number;
+    readonly learningRate: number;
+    readonly step: number;
+  })[];
 }
 
 const golden = path.join(import.meta.dirname, "..", "golden", "loss_scale.json");
@@ -35,7 +41,12 @@ test.each(series)("$name: scale and growth tracker are GradScaler's after every 
   };
   let now = firstLossScale({ lossScaleInit: options.init_scale ?? trainOptions.lossScaleInit.default });
   expect(now.scale).toBe(states[0]?.scaleBefore);
-  for (const { overflowed, scale, growthTracker } of states) {
+  let made = 0;
+  for (const { overflowed, scale, growthTracker, learningRate, step } of states) {
+    // Of the schedule 1 - made / updates: a skipped update moves neither it nor the optimizer's count of steps.
+    expectClose(learningRate, 1 - made / states.length, { absolute: 1e-12 });
+    if (!overflowed) made += 1;
+    expect(step).toBe(made);
     now = nextLossScale(now, overflowed, rule);
     expect(now).toEqual({ scale, growthTracker });
   }
