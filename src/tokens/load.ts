@@ -3,6 +3,7 @@
 import { stat } from "node:fs/promises";
 import path from "node:path";
 import { decodeUtf8 } from "../data/file.js";
+import { ChatGlmTokenizer } from "./chatglm.js";
 import { TokenizerError } from "./error.js";
 import { SentencePieceTokenizer } from "./sentencepiece.js";
 import { type Piece, PieceKind, readSentencePieceModel, type SentencePieceModel } from "./sentencepiece-model.js";
@@ -11,7 +12,8 @@ import type { Tokenizer } from "./tokenizer.js";
 import { JsonTokenizer } from "./tokenizer-json.js";
 
 /**
- * The tokenizer of a model folder: tokenizer.json, else SentencePiece's tokenizer.model, else vocab.json with merges.txt.
+ * The tokenizer of a model folder: tokenizer.json, else SentencePiece's tokenizer.model, T5's
+ * spiece.model or ChatGLM's ice_text.model, else vocab.json with merges.txt.
  * Special tokens come from tokenizer_config.json and special_tokens_map.json, then the vocabulary itself, then config.json.
  *
  * @throws TokenizerError when the folder or the files are missing, broken, or of a kind that is not supported.
@@ -20,9 +22,13 @@ export async function loadTokenizer(folder: string): Promise<Tokenizer> {
   const settings = await readTokenizerSettings(folder);
   const json = await readJsonObject(path.join(folder, "tokenizer.json"));
   if (json) return jsonTokenizer(path.join(folder, "tokenizer.json"), json, settings);
-  const model = path.join(folder, "tokenizer.model");
-  const bytes = await readBytes(model);
-  if (bytes) return sentencePieceTokenizer(model, bytes, settings);
+  for (const name of ["tokenizer.model", "spiece.model", "ice_text.model"]) {
+    const model = path.join(folder, name);
+    const bytes = await readBytes(model);
+    if (!bytes) continue;
+    if (name === "ice_text.model") return chatGlmTokenizer(model, bytes, settings);
+    return sentencePieceTokenizer(model, bytes, settings);
+  }
   const merges = await readBytes(path.join(folder, "merges.txt"));
   const vocab = await readJsonObject(path.join(folder, "vocab.json"));
   if (merges && vocab) {
@@ -34,7 +40,7 @@ export async function loadTokenizer(folder: string): Promise<Tokenizer> {
   });
   throw new TokenizerError(
     folder,
-    "expected tokenizer.json, tokenizer.model, or vocab.json with merges.txt in this folder, found none",
+    "expected tokenizer.json, tokenizer.model, spiece.model, ice_text.model, or vocab.json with merges.txt in this folder, found none",
   );
 }
 
@@ -68,11 +74,48 @@ function jsonTokenizer(
 
 function sentencePieceTokenizer(file: string, bytes: Uint8Array, settings: TokenizerSettings): Tokenizer {
   const read = readSentencePieceModel(bytes, file);
-  const model = { ...read, pieces: [...read.pieces, ...addedPieces(file, read, settings)] };
+  const isT5 = path.basename(file) === "spiece.model";
+  const sentinels = isT5 ? sentinelPieces(settings) : [];
+  const extended = { ...read, pieces: [...read.pieces, ...sentinels] };
+  const model = { ...extended, pieces: [...extended.pieces, ...addedPieces(file, extended, settings)] };
   const ids = new Map(model.pieces.map(({ text }, id) => [text, id]));
   const { bos, eos, pad, unk } = model;
   const special = resolveSpecial(settings, model.pieces.length, (text) => ids.get(text), { bos, eos, pad, unk });
-  return new SentencePieceTokenizer(model, special);
+  return new SentencePieceTokenizer(model, special, {
+    file,
+    freshAfterSpecial: isT5 && settings.config["legacy"] !== false,
+  });
+}
+
+/** T5's tokens for what was left out, last first: <extra_id_0> has the highest id. */
+function sentinelPieces({ config }: TokenizerSettings): Piece[] {
+  const { extra_ids: count = 100 } = config;
+  const length = Number.isSafeInteger(count) && (count as number) >= 0 ? (count as number) : 100;
+  return Array.from({ length }, (_, i) => ({
+    text: `<extra_id_${length - 1 - i}>`,
+    score: 0,
+    kind: PieceKind.control,
+  }));
+}
+
+/** Special tokens of ChatGLM-6B where tokenizer_config.json is missing, and where its vocabulary had image tokens. */
+const GLM_NAMES = { bos: "<sop>", eos: "<eop>", pad: "<pad>", unk: "<unk>" } as const;
+const GLM_IMAGE_TOKENS = 20000;
+
+function chatGlmTokenizer(file: string, bytes: Uint8Array, settings: TokenizerSettings): Tokenizer {
+  const model = readSentencePieceModel(bytes, file);
+  const ids = new Map(model.pieces.map(({ text }, id) => [text, id]));
+  const stated = settings.config["num_image_tokens"];
+  // Files from before the field was there have ids that lie beyond the pieces.
+  const images = Number.isSafeInteger(stated)
+    ? (stated as number)
+    : (settings.ids.eos ?? 0) >= model.pieces.length
+      ? GLM_IMAGE_TOKENS
+      : 0;
+  const own = Object.fromEntries(Object.entries(GLM_NAMES).map(([role, text]) => [role, ids.get(text)]));
+  // The ids of config.json count the image tokens; those of the names do not.
+  const special = resolveSpecial({ ...settings, ids: {} }, model.pieces.length, (text) => ids.get(text), own);
+  return new ChatGlmTokenizer(new SentencePieceTokenizer(model, special, { file }), images);
 }
 
 /** Tokens that tokenizer_config.json adds after the pieces of the model, such as "[PAD]". */

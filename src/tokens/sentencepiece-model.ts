@@ -15,6 +15,10 @@ export interface Piece {
 }
 
 export interface SentencePieceModel {
+  /** How pieces are chosen: by merges in the order of scores, or by the best sum of scores. */
+  readonly kind: "bpe" | "unigram";
+  /** Rules that texts are normalized by, such as NFKC; undefined where texts stay as they are. */
+  readonly charsMap: Uint8Array | undefined;
   readonly pieces: readonly Piece[];
   readonly byteFallback: boolean;
   /** Every text begins with a space, so that a word is the same token at the start and in the middle. */
@@ -30,10 +34,9 @@ export interface SentencePieceModel {
 const modelTypes = ["", "UNIGRAM", "BPE", "WORD", "CHAR"];
 
 /**
- * Read a SentencePiece model of type BPE.
+ * Read a SentencePiece model of type BPE or Unigram.
  *
- * @throws TokenizerError when the bytes are no such model, or it needs something that is not built: another type than BPE,
- *   a normalizer with rules of its own, spaces as suffixes.
+ * @throws TokenizerError when the bytes are no such model, or it needs something that is not built: another type, spaces as suffixes.
  * @see https://github.com/google/sentencepiece/blob/master/src/sentencepiece_model.proto
  */
 export function readSentencePieceModel(bytes: Uint8Array, file: string): SentencePieceModel {
@@ -45,16 +48,18 @@ export function readSentencePieceModel(bytes: Uint8Array, file: string): Sentenc
     squeezeSpaces: true,
     escape: true,
     suffix: false,
-    normalizer: "",
-    rules: 0,
+    kind: "bpe" as SentencePieceModel["kind"],
+    charsMap: undefined as Uint8Array | undefined,
     bos: 1,
     eos: 2,
     unk: 0,
     pad: -1,
   };
   const reader = new Pbf(bytes);
+  const seen = new Set<number>();
   try {
     reader.readFields((field) => {
+      seen.add(field);
       if (field === 1) model.pieces.push(readPiece(reader));
       else if (field === 2) readTrainer(reader, model);
       else if (field === 3) readNormalizer(reader, model);
@@ -62,22 +67,18 @@ export function readSentencePieceModel(bytes: Uint8Array, file: string): Sentenc
   } catch (cause) {
     throw new TokenizerError(file, "this is not a SentencePiece model, or it is damaged", { cause });
   }
-  if (reader.pos !== reader.length || model.pieces.length === 0) {
+  // Pieces come first and both settings after them: without these the rest of the file is missing.
+  if (reader.pos !== reader.length || model.pieces.length === 0 || !seen.has(2) || !seen.has(3)) {
     throw new TokenizerError(file, "this is not a SentencePiece model, or it is truncated: download it again");
   }
-  if (model.type !== 2) {
+  if (model.type !== 1 && model.type !== 2) {
     const type = modelTypes[model.type] ?? `type ${model.type}`;
     throw new TokenizerError(
       file,
-      `this SentencePiece model is ${type}, only BPE is supported: use a folder with tokenizer.json`,
+      `this SentencePiece model is ${type}, only BPE and UNIGRAM are supported: use a folder with tokenizer.json`,
     );
   }
-  if (model.rules > 0) {
-    throw new TokenizerError(
-      file,
-      `its normalizer "${model.normalizer}" has rules of its own, only identity is supported`,
-    );
-  }
+  model.kind = model.type === 1 ? "unigram" : "bpe";
   if (model.suffix || !model.escape) {
     throw new TokenizerError(
       file,
@@ -100,8 +101,6 @@ type Settings = { -readonly [Key in keyof SentencePieceModel]: SentencePieceMode
   type: number;
   escape: boolean;
   suffix: boolean;
-  normalizer: string;
-  rules: number;
 };
 
 function readTrainer(reader: Pbf, model: Settings): void {
@@ -118,9 +117,10 @@ function readTrainer(reader: Pbf, model: Settings): void {
 
 function readNormalizer(reader: Pbf, model: Settings): void {
   reader.readMessage((field) => {
-    if (field === 1) model.normalizer = reader.readString();
-    else if (field === 2) model.rules = reader.readBytes().length;
-    else if (field === 3) model.dummyPrefix = reader.readBoolean();
+    if (field === 2) {
+      const rules = reader.readBytes();
+      if (rules.length > 0) model.charsMap = new Uint8Array(rules);
+    } else if (field === 3) model.dummyPrefix = reader.readBoolean();
     else if (field === 4) model.squeezeSpaces = reader.readBoolean();
     else if (field === 5) model.escape = reader.readBoolean();
   }, undefined);

@@ -1,15 +1,24 @@
-// SentencePiece BPE: the merges of a .model file, in its own order. Next to read: stream.ts, ids that arrive one by one.
+// SentencePiece: texts normalized and cut into the pieces of a .model file, by BPE here, by Unigram in unigram.ts.
+// Next to read: stream.ts, ids that arrive one by one.
 
 import { Borders } from "./borders.js";
+import { CharsMap } from "./chars-map.js";
 import { type Piece, PieceKind, type SentencePieceModel } from "./sentencepiece-model.js";
 import type { SpecialIds } from "./special.js";
 import { type EncodeOptions, type Tokenizer, unknownId } from "./tokenizer.js";
+import { UnigramPieces } from "./unigram.js";
 
 const SPACE = "▁"; // U+2581, how pieces write a space
 const MAX_CACHED = 50_000; // segments; about 10 MB
 
+export interface SentencePieceOptions {
+  readonly file?: string;
+  /** After a special token a text begins anew, with a space put before it, as transformers' T5 does unless told otherwise. @default false */
+  readonly freshAfterSpecial?: boolean;
+}
+
 /**
- * Encodes as sentencepiece does: characters, then the adjacent pair whose piece has the highest score becomes one, leftmost first
+ * Encodes as sentencepiece does. BPE: characters, then the adjacent pair whose piece has the highest score becomes one, leftmost first
  * among equals, until none is left; what is no piece becomes bytes, or the unknown token.
  *
  * Text is first cut where no merge can cross (borders.ts); segments, mostly words, are looked up when they come again.
@@ -23,14 +32,24 @@ export class SentencePieceTokenizer implements Tokenizer {
   /** Pieces that merges can make. */
   readonly #ids = new Map<string, number>();
   readonly #bytes = new Map<number, number>();
-  readonly #borders: Borders;
+  /** Set for BPE. */
+  readonly #borders: Borders | undefined;
+  /** Set for Unigram. */
+  readonly #unigram: UnigramPieces | undefined;
+  readonly #charsMap: CharsMap | undefined;
+  readonly #fresh: boolean;
   readonly #cache = new Map<string, readonly number[]>();
   readonly #userDefined: RegExp | undefined;
   readonly #special: RegExp | undefined;
   readonly #specialIds = new Map<string, number>();
 
-  constructor(model: SentencePieceModel, special: SpecialIds) {
+  constructor(
+    model: SentencePieceModel,
+    special: SpecialIds,
+    { file = "tokenizer.model", freshAfterSpecial = false }: SentencePieceOptions = {},
+  ) {
     this.#model = model;
+    this.#fresh = freshAfterSpecial;
     this.vocab = model.pieces.length;
     ({ bos: this.bos, eos: this.eos, pad: this.pad } = special);
     const userDefined: string[] = [];
@@ -40,7 +59,9 @@ export class SentencePieceTokenizer implements Tokenizer {
       else this.#ids.set(text, id);
       if (kind === PieceKind.userDefined) userDefined.push(text);
     }
-    this.#borders = new Borders(this.#ids.keys());
+    if (model.kind === "unigram") this.#unigram = new UnigramPieces(model.pieces, model.unk);
+    else this.#borders = new Borders(this.#ids.keys());
+    this.#charsMap = model.charsMap && new CharsMap(model.charsMap, file);
     this.#userDefined = anyOf(userDefined);
     this.#special = anyOf([...this.#specialIds.keys()].filter((text) => text !== ""));
   }
@@ -54,7 +75,7 @@ export class SentencePieceTokenizer implements Tokenizer {
     const parts = special && this.#special ? text.split(this.#special) : [text];
     for (const [i, part] of parts.entries()) {
       if (i % 2 === 1) ids.push(this.#specialIds.get(part) as number);
-      else this.#encodeText(part, continuation || i > 0, ids);
+      else this.#encodeText(part, continuation || (i > 0 && !this.#fresh), ids);
     }
     if (eos && this.eos !== undefined) ids.push(this.eos);
     return ids;
@@ -62,16 +83,33 @@ export class SentencePieceTokenizer implements Tokenizer {
 
   #encodeText(text: string, continuation: boolean, ids: number[]): void {
     const { dummyPrefix, squeezeSpaces } = this.#model;
-    let normal = text.replace(/\p{Surrogate}/gu, "\ufffd");
+    let normal = this.#normalized(text.replace(/\p{Surrogate}/gu, "\ufffd"));
     if (squeezeSpaces) normal = normal.replace(/ +/g, " ").replace(continuation ? "" : /^ /, "");
     if (normal === "") return;
     normal = (dummyPrefix && !continuation ? ` ${normal}` : normal).replaceAll(" ", SPACE);
     if (squeezeSpaces) normal = normal.replace(/▁+$/, ""); // sentencepiece takes off an escaped space in the text, too
+    if (this.#unigram) {
+      this.#push(
+        this.#unigram
+          .encode(normal)
+          .flatMap((piece) => (piece.id === this.#model.unk ? this.#unknown(piece.text) : piece.id)),
+        ids,
+      );
+      return;
+    }
     const parts = this.#userDefined ? normal.split(this.#userDefined) : [normal];
     for (const [i, part] of parts.entries()) {
       if (i % 2 === 1) ids.push(this.#ids.get(part) as number);
-      else for (const segment of this.#borders.cut(part)) this.#encodeSegment(segment, ids);
+      else for (const segment of (this.#borders as Borders).cut(part)) this.#encodeSegment(segment, ids);
     }
+  }
+
+  /** By the model's rules, but for the user's pieces, which stay as they are. */
+  #normalized(text: string): string {
+    const map = this.#charsMap;
+    if (!map) return text;
+    const parts = this.#userDefined ? text.split(this.#userDefined) : [text];
+    return parts.map((part, i) => (i % 2 === 1 ? part : map.apply(part))).join("");
   }
 
   #encodeSegment(segment: string, ids: number[]): void {
@@ -81,6 +119,10 @@ export class SentencePieceTokenizer implements Tokenizer {
       if (this.#cache.size >= MAX_CACHED) this.#cache.clear();
       this.#cache.set(segment, found);
     }
+    this.#push(found, ids);
+  }
+
+  #push(found: readonly number[], ids: number[]): void {
     const { unk, byteFallback } = this.#model;
     for (const id of found) {
       // A run of unknown characters is one unknown token.
@@ -92,9 +134,13 @@ export class SentencePieceTokenizer implements Tokenizer {
     return pieces.flatMap((piece) => {
       const id = this.#ids.get(piece);
       if (id !== undefined) return [id];
-      if (!this.#model.byteFallback) return [this.#model.unk];
-      return [...new TextEncoder().encode(piece)].map((byte) => this.#bytes.get(byte) ?? this.#model.unk);
+      return this.#unknown(piece);
     });
+  }
+
+  #unknown(text: string): number[] {
+    if (!this.#model.byteFallback) return [this.#model.unk];
+    return [...new TextEncoder().encode(text)].map((byte) => this.#bytes.get(byte) ?? this.#model.unk);
   }
 
   decode(ids: readonly number[], { skipSpecial = true }: { readonly skipSpecial?: boolean } = {}): string {
