@@ -3,7 +3,8 @@
 //
 // The ops of a step that are of one kind and one shape run by themselves, one after another on the step's own memory, as often as the
 // step runs them. What a kind costs there is what it costs in the step, but for caches that another kind would have filled or emptied:
-// the sum beside the whole step says how much that is. Every time is the best of several rounds taken in turn.
+// the sum beside the whole step says how much that is. Every time is the best of several rounds taken in turn. On a machine that has
+// other work, the processor time of one thread says more than the clock.
 
 import { attachLora } from "../../src/adapter/index.js";
 import { loadAddon } from "../../src/engine/addon.js";
@@ -30,7 +31,23 @@ interface Kind {
   readonly count: number;
   readonly flops: number;
   readonly executable: Executable;
-  seconds: number;
+  readonly best: Times;
+}
+
+/** Seconds by the clock and of all processors, each the best so far. */
+interface Times {
+  wall: number;
+  processor: number;
+}
+
+const never = (): Times => ({ wall: Infinity, processor: Infinity });
+
+async function measure(best: Times, work: () => Promise<unknown>): Promise<void> {
+  const [began, used] = [performance.now(), process.cpuUsage()];
+  await work();
+  const { user, system } = process.cpuUsage(used);
+  best.wall = Math.min(best.wall, (performance.now() - began) / 1e3);
+  best.processor = Math.min(best.processor, (user + system) / 1e6);
 }
 
 const [name = "tiny-tutor", dtype = "bf16", threads = "2", only = ""] = process.argv.slice(2);
@@ -56,12 +73,11 @@ const filled = [...batches(rows, { batchSize: batch, pad: 0 })];
 
 const addon = loadAddon();
 const meter = addon.create(Number(threads), process.env["TUNEBOOK_ISA"]);
-let [peak, whole] = [0, Infinity];
+let peak = 0;
+const whole = never();
 const measureWhole = async (step: number) => {
   peak = Math.max(peak, addon.peak(meter, dtype === "bf16"));
-  const began = performance.now();
-  await stepper.update(filled, { learningRate: 1e-4, step, clipNorm: 1, seed: 42 });
-  whole = Math.min(whole, (performance.now() - began) / 1e3);
+  await measure(whole, () => stepper.update(filled, { learningRate: 1e-4, step, clipNorm: 1, seed: 42 }));
 };
 // Before any kind runs alone: what kinds leave in each other's memory is no batch.
 for (let step = 1; step <= ROUNDS; step++) await measureWhole(step);
@@ -79,7 +95,7 @@ for (const program of [plan.clear, ...accumulate, plan.update]) {
     const alone: Program = { ...program, name: kind, ops };
     const flops = flopsOf(alone, { seenPart: (seq + 1) / (2 * seq), labelledPart: (seq - 1) / seq }).total;
     const executable = await device.compile(alone, stepper.arenas);
-    kinds.push({ name: kind, count: ops.length, flops, executable, seconds: Infinity });
+    kinds.push({ name: kind, count: ops.length, flops, executable, best: never() });
   }
 }
 /** Small numbers whether read as f32 or as bf16, so that no kind meets what another left there in another dtype. */
@@ -91,34 +107,34 @@ for (let round = 0; round < ROUNDS; round++) {
     for (let at = 0; activations && at < activations.bytes; at += harmless.length) {
       await activations.write(at, harmless.subarray(0, Math.min(harmless.length, activations.bytes - at)));
     }
-    const began = performance.now();
-    await kind.executable.run(neutralUniforms);
-    kind.seconds = Math.min(kind.seconds, (performance.now() - began) / 1e3);
+    await measure(kind.best, () => kind.executable.run(neutralUniforms));
   }
 }
 addon.dispose(meter);
 
-const sum = kinds.reduce((total, { seconds }) => total + seconds, 0);
+const sum = kinds.reduce((total, { best }) => total + best.wall, 0);
 const flops = kinds.reduce((total, kind) => total + kind.flops, 0);
 const percent = (part: number) => `${(100 * part).toFixed(1)} %`.padStart(7);
 console.log(`${device.info.description}; ${name} ${dtype}, ${batch} x ${seq} tokens, rank 8 on all linear layers`);
+const ofPeak = (done: number, { wall, processor }: Times) =>
+  done > 0 ? `${percent(done / wall / peak)} ${percent((done / processor / peak) * Number(threads))}` : " ".repeat(15);
 console.log(
-  `peak ${(peak / 1e9).toFixed(0)} GFLOP/s; a step ${(whole * 1e3).toFixed(2)} ms, ${((batch * seq) / whole).toFixed(0)} tokens/s${
-    only === "" ? `, ${percent(flops / whole / peak).trim()} of the peak` : ""
-  }; kinds by themselves ${(sum * 1e3).toFixed(2)} ms`,
+  `peak ${(peak / 1e9).toFixed(0)} GFLOP/s; a step ${(whole.wall * 1e3).toFixed(2)} ms, ${((batch * seq) / whole.wall).toFixed(0)} tokens/s; ` +
+    `by processor time ${(whole.processor * 1e3).toFixed(2)} ms`,
 );
+if (only === "") console.log(`of the peak, by the clock and by processor time: ${ofPeak(flops, whole)}`);
+console.log(`kinds by themselves ${(sum * 1e3).toFixed(2)} ms`);
 console.log(
-  "      ms    of the sum    us each   of the peak   ms above it   how often   what\n" +
+  "      ms    of the sum    us each   of the peak: clock, processor   how often   what\n" +
     [...kinds]
-      .sort((a, b) => b.seconds - a.seconds)
-      .map(({ name: what, count, flops: done, seconds }) =>
+      .sort((a, b) => b.best.wall - a.best.wall)
+      .map(({ name: what, count, flops: done, best }) =>
         [
-          (seconds * 1e3).toFixed(2).padStart(8),
-          percent(seconds / sum).padStart(11),
-          ((seconds * 1e6) / count).toFixed(0).padStart(10),
-          (done > 0 ? percent(done / seconds / peak) : "").padStart(12),
-          ((seconds - done / peak) * 1e3).toFixed(2).padStart(12),
-          String(count).padStart(10),
+          (best.wall * 1e3).toFixed(2).padStart(8),
+          percent(best.wall / sum).padStart(11),
+          ((best.wall * 1e6) / count).toFixed(0).padStart(10),
+          ofPeak(done, best).padStart(28),
+          String(count).padStart(14),
           `  ${what}`,
         ].join(" "),
       )
