@@ -1,22 +1,16 @@
-// The cpu device: Programs run by the native library on threads of its own. Next to read: addon.ts, native/engine.h.
+// The cpu device: Programs run by the native library on threads of its own. Next to read: native.ts, native/engine.h.
 
 import { availableParallelism, cpus, freemem, totalmem } from "node:os";
-import {
-  type Addon,
-  type ArenaHandle,
-  type DeviceHandle,
-  loadAddon,
-  type NativeError,
-  nativeCode,
-  type ProgramHandle,
-} from "./addon.js";
+import { type DeviceHandle, loadAddon } from "./addon.js";
 import { physicalCores } from "./cores.js";
+<<<<<<< HEAD
 import { cpuSpeedAt } from "./cpu-speed.js";
 import { type Arena, type Device, type DeviceInfo, EngineError, type Executable, type ShapedOp } from "./device.js";
+=======
+import { type Device, EngineError } from "./device.js";
+>>>>>>> 8da38dd (engine: what native devices share stands in one file, and how native code is compiled in another; a CUDA engine behind the same C interface, with a simulated GPU)
 import type { DType } from "./dtype.js";
-import { type Uniforms, uniforms } from "./ops.js";
-import { type Category, categories, type Program, serialize } from "./program.js";
-import { checkUniforms, validateProgram } from "./validate.js";
+import { NativeDevice } from "./native.js";
 import { cpuWorkspaceBytes } from "./workspace.js";
 
 export interface CpuOptions {
@@ -36,7 +30,29 @@ export function cpuDevice(options: CpuOptions = {}): Device {
   if (!Number.isInteger(threads) || threads < 1 || threads > 1024) {
     throw new EngineError(`cpu: expected \`threads\` to be a whole number from 1 to 1024, got ${threads}`);
   }
-  return new CpuDevice(loadAddon(), threads, options.isa ?? process.env["TUNEBOOK_ISA"]);
+  const addon = loadAddon();
+  let handle: DeviceHandle;
+  try {
+    handle = addon.create(threads, (options.isa ?? process.env["TUNEBOOK_ISA"]) || undefined);
+  } catch (cause) {
+    throw new EngineError(`cpu: ${(cause as Error).message}`, { cause });
+  }
+  const used = addon.isaOf(handle);
+  const model = cpus()[0]?.model.trim() ?? "processor";
+  const computeDTypes: readonly DType[] = used === "amx" || used === "avx512-bf16" ? ["bf16", "f32"] : ["f32", "bf16"];
+  return new NativeDevice(addon, handle, {
+    name: "cpu",
+    info: {
+      description: `${model}, ${used}, ${threads} of ${availableParallelism()} threads`,
+      threads,
+      memoryBytes: process.constrainedMemory?.() || totalmem(),
+      computeDTypes,
+    },
+    workspaceBytes: (op) => cpuWorkspaceBytes(op, threads),
+    // The system promises memory that it does not have and ends the process that believes it: so ask first.
+    hasRoom: (bytes) => bytes <= availableBytes(),
+    freeMemory: () => `${availableBytes()} are free`,
+  });
 }
 
 /** Instruction sets this machine can run, best first. @throws EngineError when the native library cannot be loaded. */
@@ -48,6 +64,7 @@ export function cpuInstructionSets(): readonly string[] {
 function availableBytes(): number {
   return process.availableMemory?.() ?? freemem();
 }
+<<<<<<< HEAD
 
 class CpuDevice implements Device {
   readonly name = "cpu";
@@ -252,3 +269,5 @@ function wordError(program: Program, cause: unknown): unknown {
     cause,
   });
 }
+=======
+>>>>>>> 8da38dd (engine: what native devices share stands in one file, and how native code is compiled in another; a CUDA engine behind the same C interface, with a simulated GPU)

@@ -2,6 +2,7 @@
 
 #include <napi.h>
 
+#include <algorithm>
 #include <memory>
 #include <string>
 
@@ -232,6 +233,24 @@ Napi::Value run(const Napi::CallbackInfo& info) {
   return promise;
 }
 
+#ifdef TB_CUDA
+
+/** report(device | undefined) -> string of JSON */
+Napi::Value report(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  const tb_device* device = nullptr;
+  if (info[0].IsExternal()) {
+    const Handle& handle = *handleOf<DeviceExternal>(info[0]);
+    if (!isOpen(env, handle)) return env.Undefined();
+    device = handle.device;
+  }
+  std::string text(tb_report(device, nullptr, 0), '\0');
+  text.resize(std::min(text.size(), tb_report(device, &text[0], text.size() + 1)));
+  return Napi::String::New(env, text);
+}
+
+#else
+
 /** peak(device, pairs) -> FLOP/s. Blocks: for benches. */
 Napi::Value peak(const Napi::CallbackInfo& info) {
   const Handle& handle = *handleOf<DeviceExternal>(info[0]);
@@ -249,6 +268,8 @@ Napi::Value exponentials(const Napi::CallbackInfo& info) {
   return out;
 }
 
+#endif
+
 Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("isas", Napi::Function::New<isas>(env));
   exports.Set("create", Napi::Function::New<create>(env));
@@ -260,8 +281,12 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("read", Napi::Function::New<read>(env));
   exports.Set("compile", Napi::Function::New<compile>(env));
   exports.Set("run", Napi::Function::New<run>(env));
+#ifdef TB_CUDA
+  exports.Set("report", Napi::Function::New<report>(env));
+#else
   exports.Set("peak", Napi::Function::New<peak>(env));
   exports.Set("exp", Napi::Function::New<exponentials>(env));
+#endif
   return exports;
 }
 

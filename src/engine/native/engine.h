@@ -1,4 +1,5 @@
-// The plain C interface of the CPU engine. addon.cpp puts it under Node; anything that can load a C library can use it.
+// The plain C interface of an engine, the CPU's or the GPU's (cuda/engine.cpp). addon.cpp puts it under Node; anything that can load
+// a C library can use it.
 //
 // A device owns one engine thread, which does jobs in the order they were given, and a pool of threads that share each op.
 // Nothing here throws. Jobs answer through `done`, on the engine thread, exactly once.
@@ -30,7 +31,11 @@ typedef void (*tb_done)(void* user, const tb_status* status);
 /** Names of the instruction sets this machine can use, best first, separated by spaces. */
 const char* tb_isas(void);
 
-/** @param isa - One of tb_isas(), or NULL for the best. NULL is returned when it cannot be, with the reason in `status`. */
+/**
+ * The CUDA engine takes the number of a GPU for `threads`, and the folder of its kernels for `isa`.
+ *
+ * @param isa - One of tb_isas(), or NULL for the best. NULL is returned when it cannot be, with the reason in `status`.
+ */
 tb_device* tb_device_create(int threads, const char* isa, tb_status* status);
 const char* tb_device_isa(const tb_device* device);
 /** Aborts what runs, lets every queued job answer TB_ABORTED, ends the threads, frees the arenas. Blocks for at most one tile. */
@@ -61,6 +66,12 @@ double tb_peak(tb_device* device, int pairs);
 
 /** out[i] = exp(x[i]) as the device's kernels compute it: for tests of its accuracy. */
 void tb_exp(const tb_device* device, const float* x, float* out, size_t count);
+
+/**
+ * The CUDA engine alone: JSON of what this machine has (no device given), or of a device's memory and meters now (cuda/report.h).
+ * Returns the length, which may be more than there is room for.
+ */
+size_t tb_report(const tb_device* device, char* out, size_t room);
 
 #ifdef __cplusplus
 }
