@@ -1,4 +1,4 @@
-// The contract of everything that runs Programs: cpu, tfjs, reference, later cuda. Judged by test/engine/contract.
+// The contract of everything that runs Programs: cpu, cuda, tfjs, reference. Judged by test/engine/contract.
 
 import type { DType, Shape } from "./dtype.js";
 import type { OpName, Uniforms } from "./ops.js";

@@ -1,25 +1,30 @@
-// Which devices this machine has, and which one is used. Next to read: cpu.ts.
+// Which devices this machine has, and which one is used. Next to read: cpu.ts, cuda.ts.
 
 import { type Device, EngineError } from "./device.js";
 
-/** "auto" takes the first of cpu and tfjs that opens; "reference" is slow, in f64, and judges the others. */
-export type DeviceName = "auto" | "cpu" | "tfjs" | "reference";
+/**
+ * "auto" takes the first of cuda, cpu and tfjs that opens; "cuda" is the first GPU, "cuda:1" the second; "reference" is slow, in f64, and
+ * judges the others.
+ */
+export type DeviceName = "auto" | OpenName;
+type OpenName = keyof typeof openers | `cuda:${number}`;
 
 /** Imported when first asked for: TensorFlow.js alone takes longer to load than all the rest. */
-const openers: Readonly<Record<Exclude<DeviceName, "auto">, () => Promise<Device>>> = {
+const openers = {
+  cuda: async () => (await import("./cuda.js")).cudaDevice(),
   cpu: async () => (await import("./cpu.js")).cpuDevice(),
   tfjs: async () => (await import("./tfjs/index.js")).tfjsDevice(),
   reference: async () => (await import("./reference/index.js")).referenceDevice(),
-};
+} as const satisfies Readonly<Record<string, () => Promise<Device>>>;
 
 /** Order of "auto". */
-const preferred = ["cpu", "tfjs"] as const;
+const preferred = ["cuda", "cpu", "tfjs"] as const;
 
 /** Devices of this process, so that two models share threads. A failed opening is forgotten: the next call tries again. */
-const opened = new Map<Exclude<DeviceName, "auto">, Promise<Device>>();
+const opened = new Map<OpenName, Promise<Device>>();
 
 export interface DeviceReport {
-  readonly name: Exclude<DeviceName, "auto">;
+  readonly name: OpenName;
   /** What it is, or why it cannot be used. */
   readonly description: string;
   readonly usable: boolean;
@@ -34,9 +39,9 @@ export interface DeviceReport {
  */
 export async function openDevice(name: DeviceName = "auto"): Promise<Device> {
   if (name !== "auto") {
-    if (!Object.hasOwn(openers, name)) {
+    if (!Object.hasOwn(openers, name) && !/^cuda:\d+$/.test(name)) {
       throw new EngineError(
-        `expected \`device\` to be auto, ${Object.keys(openers).join(", ")}, got ${JSON.stringify(name)}`,
+        `expected \`device\` to be auto, ${Object.keys(openers).join(", ")} or cuda:<number>, got ${JSON.stringify(name)}`,
       );
     }
     return open(name);
@@ -67,12 +72,19 @@ export async function listDevices(): Promise<readonly DeviceReport[]> {
   return reports;
 }
 
-async function open(name: Exclude<DeviceName, "auto">): Promise<Device> {
+async function open(asked: OpenName): Promise<Device> {
+  const name = asked === "cuda:0" ? "cuda" : asked;
   let device = opened.get(name);
   if (!device) {
-    device = openers[name]();
+    device = openerOf(name)();
     opened.set(name, device);
     device.catch(() => opened.delete(name));
   }
   return device;
+}
+
+function openerOf(name: OpenName): () => Promise<Device> {
+  if (Object.hasOwn(openers, name)) return openers[name as keyof typeof openers];
+  const gpu = Number(name.slice("cuda:".length));
+  return async () => (await import("./cuda.js")).cudaDevice({ gpu });
 }

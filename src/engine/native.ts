@@ -18,6 +18,8 @@ export interface NativeFacts {
   readonly name: string;
   readonly info: DeviceInfo;
   readonly workspaceBytes: (op: ShapedOp) => number;
+  /** See Device. */
+  readonly speedAt?: (tokens: number) => number;
   /** Asked before memory is taken, where the system would promise what it does not have. */
   readonly hasRoom?: (bytes: number) => boolean;
   /** For the error when there is no room: "123 are free". */
@@ -43,6 +45,10 @@ export class NativeDevice implements Device {
 
   workspaceBytes(op: ShapedOp): number {
     return this.facts.workspaceBytes(op);
+  }
+
+  speedAt(tokens: number): number {
+    return this.facts.speedAt?.(tokens) ?? 1;
   }
 
   allocate(category: Category, bytes: number): NativeArena {

@@ -5,13 +5,18 @@ import type { Device } from "../../../src/engine/device.js";
 import { openDevice } from "../../../src/engine/devices.js";
 import type { DType } from "../../../src/engine/dtype.js";
 import type { Tolerance } from "../../close.js";
+import { simulatedGpu } from "../cuda/simulated.js";
 
-const names = ["reference", "cpu", "tfjs"] as const;
+const names = ["reference", "cpu", "tfjs", "cuda-sim", "cuda:0"] as const;
+type Name = (typeof names)[number];
+
+/** The simulated GPU is no device for use: tests alone open it. */
+const open = async (name: Name): Promise<Device> => (name === "cuda-sim" ? simulatedGpu() : openDevice(name));
 
 const found = await Promise.all(
   names.map(async (name) => {
     try {
-      return { name, device: await openDevice(name) };
+      return { name, device: await open(name) };
     } catch (error) {
       return { name, reason: (error as Error).message.split("\n")[0] as string };
     }
@@ -19,7 +24,7 @@ const found = await Promise.all(
 );
 
 /** Declare the same tests for every device. */
-export function onEveryDevice(suite: (device: Device, name: (typeof names)[number]) => void): void {
+export function onEveryDevice(suite: (device: Device, name: Name) => void): void {
   for (const entry of found) {
     describe(entry.name, () => {
       if (entry.device) suite(entry.device, entry.name);

@@ -38,7 +38,10 @@ TB_KERNEL(list_labels, 1024, LossParams) {
   if (threadIdx.x == 0) *p.labelled = before;
 }
 
-/** nll of one labelled row of the chunk; its logits become the gradient of lossScale * nll where one is asked for. */
+/**
+ * nll of one labelled row of the chunk; its logits become their gradient, without the loss scale (16 bits could not hold it), where one is
+ * asked for.
+ */
 TB_KERNEL(row_loss, 256, LossParams) {
   TB_SHARED(double, room, 32);
   TB_SHARED(float, tops, 32);
@@ -59,11 +62,11 @@ TB_KERNEL(row_loss, 256, LossParams) {
   const double lse = top + log(total);
   if (threadIdx.x == 0) p.nll[row] = static_cast<float>(lse - logits[label]);
   if (!p.gradient) return;
-  const float shift = static_cast<float>(lse), scale = static_cast<float>(p.uniforms[4]);
+  const float shift = static_cast<float>(lse);
   __syncthreads();
   for (int64_t j = threadIdx.x; j < p.vocab; j += blockDim.x) {
-    const float share = expf(logits[j] - shift) * scale;
-    logits[j] = j == label ? share - scale : share;
+    const float share = expf(logits[j] - shift);
+    logits[j] = j == label ? share - 1.0f : share;
   }
 }
 

@@ -26,6 +26,8 @@ struct Matrix {
   int32_t type;
   /** Whether every row starts at a multiple of 16 bytes and ends at one. */
   int32_t vector;
+  /** What rounding to the product's dtype takes off, in place of the numbers: both parts together multiply f32 factors nearly exactly. */
+  int32_t rest;
 };
 
 /** Part of a product: the sums so far are multiplied by `before`, then those over k are added. */
@@ -36,7 +38,7 @@ struct Stretch {
 };
 
 /**
- * out[i, j] (= or +=) alpha * (sum over stretches of a[i, k] b[j, k]) + bias[j].
+ * out[i, j] (= or +=) alpha * scale[0] * (sum over stretches of a[i, k] b[j, k]) + bias[j].
  *
  * `limit`, where given, is a number of rows on the device, of which `base` are done: it bounds m (limits = 1) or k (limits = 2).
  */
@@ -47,6 +49,8 @@ struct ProductParams {
   int64_t m, n;
   float alpha;
   int32_t outType;
+  /** A factor that is known when it runs, or none. */
+  const double* scale;
   void* out;
   const int32_t* outRows;
   int64_t outStride;
@@ -132,7 +136,6 @@ struct LossParams {
   int32_t* rows;
   int32_t* labelled;
   float *logits, *nll, *totals;
-  const double* uniforms;
   int64_t count, vocab, chunk, base;
   int32_t gradient;
   Fault fault;

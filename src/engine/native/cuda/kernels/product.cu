@@ -98,10 +98,10 @@ TB_DEVICE void multiply(const ProductParams& p) {
   // Blocks next to each other share columns of b: they run at the same time and find them in the second-level cache.
   Product<E, turnedA, turnedB, rows, columns, warpsM, warpsN, stages> product{
       p, reinterpret_cast<E*>(bytes), static_cast<int64_t>(blockIdx.x) * rows, static_cast<int64_t>(blockIdx.y) * columns,
-      extent.m, extent.k, p.stretches[1].k, 0, 0};
+      extent.m, extent.k, p.limits == 2 ? extent.k : p.stretches[1].k, 0, 0};
   if (product.i0 >= extent.m) return;
   product.steps0 = static_cast<int>((extent.k + kStepK - 1) / kStepK);
-  product.steps1 = p.count == 2 ? static_cast<int>((p.stretches[1].k + kStepK - 1) / kStepK) : 0;
+  product.steps1 = p.count == 2 ? static_cast<int>((product.k1 + kStepK - 1) / kStepK) : 0;
   product.run();
 }
 

@@ -20,10 +20,12 @@ TB_DEVICE Extent extentOf(const ProductParams& p, int64_t k) {
   return extent;
 }
 
+TB_DEVICE float factorOf(const ProductParams& p) { return p.scale ? p.alpha * static_cast<float>(*p.scale) : p.alpha; }
+
 /** out[i, j] from the finished sum. */
 TB_DEVICE void finish(const ProductParams& p, int64_t i, int64_t j, float sum) {
   const int64_t at = (p.outRows ? p.outRows[i] : i) * p.outStride + j;
-  float value = sum * p.alpha;
+  float value = sum * factorOf(p);
   if (p.bias) value += loadAs(p.biasType, p.bias, j);
   if (p.accumulate) value += loadAs(p.outType, p.out, at);
   storeAs(p.outType, p.out, at, value);
@@ -39,8 +41,9 @@ TB_DEVICE void finishPair(const ProductParams& p, int64_t i, int64_t j, float fi
   }
   if (j + 1 < p.n && p.outType == kBf16 && p.outStride % 2 == 0 && !p.accumulate) {
     const int64_t at = (p.outRows ? p.outRows[i] : i) * p.outStride + j;
+    const float factor = factorOf(p);
     const float low = p.bias ? loadAs(p.biasType, p.bias, j) : 0.0f, high = p.bias ? loadAs(p.biasType, p.bias, j + 1) : 0.0f;
-    *reinterpret_cast<uint32_t*>(static_cast<bf16*>(p.out) + at) = packPair(first * p.alpha + low, second * p.alpha + high, bf16{});
+    *reinterpret_cast<uint32_t*>(static_cast<bf16*>(p.out) + at) = packPair(first * factor + low, second * factor + high, bf16{});
     return;
   }
   if (j < p.n) finish(p, i, j, first);

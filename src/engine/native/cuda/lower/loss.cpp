@@ -14,7 +14,6 @@ bool headLoss(const Op& op, Launches& launches) {
   loss.rows = reinterpret_cast<int32_t*>(op.workspace);
   loss.labelled = loss.rows + rows;
   loss.logits = logits.as<float>(), loss.nll = nll.as<float>(), loss.totals = totals.as<float>();
-  loss.uniforms = launches.uniforms();
   loss.count = rows, loss.vocab = vocab, loss.chunk = chunk;
   loss.gradient = dx.present || dw.present;
   loss.fault = launches.fault();
@@ -27,7 +26,15 @@ bool headLoss(const Op& op, Launches& launches) {
     cut.splits = 1;
     return cut;
   };
-  const Matrix slopes{logits.data, nullptr, vocab, kF32, vocab % 8 == 0};
+  // The slopes of the logits are f32 and no operand: nothing else has rounded them, so in 16 bits both parts of each are multiplied.
+  const Matrix slopes{logits.data, nullptr, vocab, kF32, vocab % 8 == 0, 0};
+  Matrix rest = slopes;
+  rest.rest = 1;
+  const auto multiplySlopes = [&](ProductParams& product, const Matrix& other, int64_t k) {
+    product.count = half ? 2 : 1;
+    product.stretches[0] = {slopes, other, k, 0};
+    product.stretches[1] = {rest, other, k, 1};
+  };
   for (int64_t base = 0; base < rows; base += chunk) {
     const int64_t here = least(chunk, rows - base);
     Matrix labelled = matrixOf(x);
@@ -42,16 +49,17 @@ bool headLoss(const Op& op, Launches& launches) {
     loss.base = base;
     if (!launches.add("row_loss", {here}, kBlock, loss)) return false;
 
+    product.scale = launches.uniforms() + kLossScale;
     if (dx.present) {
       product.n = width;
-      product.stretches[0] = {slopes, matrixOf(w), vocab, 0};
+      multiplySlopes(product, matrixOf(w), vocab);
       product.out = dx.data, product.outType = typeOf(dx), product.outStride = width, product.outRows = labelled.rows;
       if (!multiply(launches, product, x.type, false, true, whole(here, width))) return false;
       product.outRows = nullptr;
     }
     if (dw.present) {
       product.m = vocab, product.n = width, product.limits = 2;
-      product.stretches[0] = {slopes, labelled, here, 0};
+      multiplySlopes(product, labelled, here);
       product.out = dw.data, product.outType = kF32, product.outStride = width, product.accumulate = 1;
       if (!multiply(launches, product, x.type, true, true, whole(vocab, width))) return false;
     }

@@ -126,7 +126,8 @@ void runBlock(Machine& m, unsigned count, size_t sharedBytes, bool reverse) {
     thread.number = i;
     thread.index = {i % size.x, i / size.x % size.y, i / size.x / size.y};
     thread.copyCount = thread.groupCount = thread.groupsDone = thread.copiesDone = 0;
-    thread.stackPointer = Fiber::prepare(m.stacks[i], kStackBytes, enter);
+    // Stacks that ended at the same place of a page would fight for the same lines of the cache.
+    thread.stackPointer = Fiber::prepare(m.stacks[i], kStackBytes - i % 61 * 320, enter);
   }
   const unsigned warps = (count + 31) / 32;
   while (true) {
