@@ -9,9 +9,9 @@ import {
   commonFlags,
   filesUnder,
   findCompiler,
+  native as here,
   Missing,
   makeProduct,
-  native as here,
   nodeFlags,
   root,
 } from "./compile.mjs";

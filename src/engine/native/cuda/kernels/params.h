@@ -26,8 +26,6 @@ struct Matrix {
   int32_t type;
   /** Whether every row starts at a multiple of 16 bytes and ends at one. */
   int32_t vector;
-  /** What rounding to the product's dtype takes off, in place of the numbers: both parts together multiply f32 factors nearly exactly. */
-  int32_t rest;
 };
 
 /** Part of a product: the sums so far are multiplied by `before`, then those over k are added. */

@@ -70,10 +70,6 @@ struct Tile {
         if (i < count) v[i] = loadAs(m.type, m.data, source + i);
       }
     }
-    if (m.rest) {
-#pragma unroll
-      for (float& value : v) value -= roundedTo(CodeOf<E>::value, value);
-    }
     *reinterpret_cast<uint4*>(to) = {packPair(v[0], v[1], E{}), packPair(v[2], v[3], E{}), packPair(v[4], v[5], E{}),
                                      packPair(v[6], v[7], E{})};
   }

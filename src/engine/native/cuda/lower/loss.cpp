@@ -26,15 +26,8 @@ bool headLoss(const Op& op, Launches& launches) {
     cut.splits = 1;
     return cut;
   };
-  // The slopes of the logits are f32 and no operand: nothing else has rounded them, so in 16 bits both parts of each are multiplied.
-  const Matrix slopes{logits.data, nullptr, vocab, kF32, vocab % 8 == 0, 0};
-  Matrix rest = slopes;
-  rest.rest = 1;
-  const auto multiplySlopes = [&](ProductParams& product, const Matrix& other, int64_t k) {
-    product.count = half ? 2 : 1;
-    product.stretches[0] = {slopes, other, k, 0};
-    product.stretches[1] = {rest, other, k, 1};
-  };
+  // The slopes of the logits, rounded to x's dtype on their way into the products.
+  const Matrix slopes{logits.data, nullptr, vocab, kF32, vocab % 8 == 0};
   for (int64_t base = 0; base < rows; base += chunk) {
     const int64_t here = least(chunk, rows - base);
     Matrix labelled = matrixOf(x);
@@ -52,14 +45,14 @@ bool headLoss(const Op& op, Launches& launches) {
     product.scale = launches.uniforms() + kLossScale;
     if (dx.present) {
       product.n = width;
-      multiplySlopes(product, matrixOf(w), vocab);
+      product.stretches[0] = {slopes, matrixOf(w), vocab, 0};
       product.out = dx.data, product.outType = typeOf(dx), product.outStride = width, product.outRows = labelled.rows;
       if (!multiply(launches, product, x.type, false, true, whole(here, width))) return false;
       product.outRows = nullptr;
     }
     if (dw.present) {
       product.m = vocab, product.n = width, product.limits = 2;
-      multiplySlopes(product, labelled, here);
+      product.stretches[0] = {slopes, labelled, here, 0};
       product.out = dw.data, product.outType = kF32, product.outStride = width, product.accumulate = 1;
       if (!multiply(launches, product, x.type, true, true, whole(vocab, width))) return false;
     }

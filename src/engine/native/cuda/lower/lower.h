@@ -27,7 +27,7 @@ bool clear(Launches& launches, void* place, int64_t bytes);
 bool multiply(Launches& launches, ProductParams params, DType act, bool turnedA, bool turnedB, const Cut& cut);
 
 inline Matrix matrixOf(const Operand& operand) {
-  return {operand.data, nullptr, operand.shape[1], typeOf(operand), operand.shape[1] % 8 == 0, 0};
+  return {operand.data, nullptr, operand.shape[1], typeOf(operand), operand.shape[1] % 8 == 0};
 }
 
 /** A product with neutral settings: alpha 1, =, no bias, no limit. */
