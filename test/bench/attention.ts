@@ -67,7 +67,7 @@ for (const dtype of ["f32", "bf16"] as const) {
       );
     }
     const title = `${batch} x ${seqQ === seqK ? seqQ : `${seqQ} on ${seqK}`} x ${heads}${heads === kvHeads ? "" : ` on ${kvHeads}`} x ${headDim}`;
-    console.log(`${dtype.padEnd(5)}${title.padEnd(26)}${cells.join("   ")}`);
+    console.log(`${dtype.padEnd(5)}${title.padEnd(30)}${cells.join("   ")}`);
   }
 }
 await device.dispose();
