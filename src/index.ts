@@ -75,6 +75,7 @@ export {
   type Targets,
   trainFully,
 } from "./adapter/index.js";
+export { exportGguf, type GgufOptions } from "./model/index.js";
 export { type MergeOptions, type MergeReport, mergeAdapter } from "./merging.js";
 
 // 6. The model speaks.

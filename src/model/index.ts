@@ -1,6 +1,7 @@
 // Token ids become scores: config, weights on a device, and the forward of each family.
 
 export { type LlamaConfig, parameterCount, parseConfig, type RopeScaling, readConfig } from "./config.js";
+export { exportGguf, type GgufOptions } from "./gguf.js";
 export { families } from "./families/index.js";
 export { defaultContext, defaultDType, type LoadOptions, loadModel, sketchModel, sketchOf } from "./load.js";
 export {
@@ -13,5 +14,11 @@ export {
   type ModelParts,
 } from "./model.js";
 export { type ResidentWeights, type TensorSpec, weightsLayout } from "./resident.js";
-export { type TrainedOptions, type TrainedTensor, TrainedTensors, trainedLayout, type WeightUpdate } from "./trained.js";
+export {
+  type TrainedOptions,
+  type TrainedTensor,
+  TrainedTensors,
+  trainedLayout,
+  type WeightUpdate,
+} from "./trained.js";
 export * from "./weights/index.js";
