@@ -3,6 +3,7 @@
 import { mkdir } from "node:fs/promises";
 import path from "node:path";
 import { setImmediate } from "node:timers/promises";
+import { isQuantized } from "../engine/quantized.js";
 import { type Model, type TrainedTensor, TrainedTensors } from "../model/index.js";
 import { convert, type StoredTensor, writeSafetensors } from "../model/weights/index.js";
 import { firstNonFinite } from "../train/finite.js";
@@ -19,11 +20,17 @@ export interface FullOptions {
  * The same model with all of its tensors trained; a tied head is the embedding and trains once. The base keeps its own frozen copy.
  * `save` writes model.safetensors, with config.json and the tokenizer's files beside it.
  *
- * @throws RangeError when the model already trains something.
+ * @throws RangeError when the model already trains something, or a tensor is quantised.
  */
 export async function trainFully(base: Model, { saveAs = "f32" }: FullOptions = {}): Promise<Model> {
   if (base.trained)
     throw new RangeError(`trainFully: "${base.name}" already has tensors that train; start from its \`base\` instead`);
+  const coarse = [...base.weights.specs.values()].find(({ dtype }) => isQuantized(dtype));
+  if (coarse) {
+    throw new RangeError(
+      `trainFully: "${coarse.name}" is held in ${coarse.dtype}, which does not train; load the model without \`quantize\`, or train an adapter on it with attachLora`,
+    );
+  }
   const specs = [...base.weights.specs.values()].filter(({ values }) => values === undefined);
   const list = specs.map(({ name, shape }): TrainedTensor => ({ name, shape, decay: shape.length > 1 }));
   const trained = await TrainedTensors.create(base.device, list, ({ name }) => readWeight(base, name), {

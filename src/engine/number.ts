@@ -1,6 +1,6 @@
 // Numbers to bytes and back, for each dtype, with IEEE's round-to-nearest-even. Used by the devices written in TypeScript.
 
-import { bytesOf, type DType } from "./dtype.js";
+import { elementBytes, type PlainDType } from "./dtype.js";
 
 const word = new DataView(new ArrayBuffer(4));
 
@@ -55,7 +55,7 @@ function roundToEven(value: number): number {
 }
 
 /** The nearest number that the dtype can hold. */
-export function roundTo(value: number, dtype: DType): number {
+export function roundTo(value: number, dtype: PlainDType): number {
   switch (dtype) {
     case "f32":
       return Math.fround(value);
@@ -71,9 +71,9 @@ export function roundTo(value: number, dtype: DType): number {
 }
 
 /** Bytes (little endian) as numbers; `bytes` may start anywhere in its buffer. */
-export function decode(bytes: Uint8Array, dtype: DType): Float64Array {
+export function decode(bytes: Uint8Array, dtype: PlainDType): Float64Array {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const size = bytesOf[dtype];
+  const size = elementBytes[dtype];
   const values = new Float64Array(bytes.byteLength / size);
   for (let i = 0; i < values.length; i++) {
     if (dtype === "f32") values[i] = view.getFloat32(i * 4, true);
@@ -84,14 +84,14 @@ export function decode(bytes: Uint8Array, dtype: DType): Float64Array {
 }
 
 /** Numbers as bytes (little endian), rounded to the dtype. */
-export function encode(values: ArrayLike<number>, dtype: DType): Uint8Array {
-  const bytes = new Uint8Array(values.length * bytesOf[dtype]);
+export function encode(values: ArrayLike<number>, dtype: PlainDType): Uint8Array {
+  const bytes = new Uint8Array(values.length * elementBytes[dtype]);
   encodeInto(bytes, values, dtype);
   return bytes;
 }
 
 /** As `encode`, into memory that is there already. */
-export function encodeInto(bytes: Uint8Array, values: ArrayLike<number>, dtype: DType): void {
+export function encodeInto(bytes: Uint8Array, values: ArrayLike<number>, dtype: PlainDType): void {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   for (let i = 0; i < values.length; i++) {
     const value = values[i] as number;

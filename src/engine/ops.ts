@@ -4,7 +4,8 @@
 // Activations are f32, bf16 or f16 ("act"), one dtype within a Program unless an op says otherwise; sums are always f32 or wider.
 // A number that becomes bf16 is rounded to nearest, ties to even; one below 2^-126 may become 0, because processors' bf16 instructions
 // know no smaller ones.
-// "weight" operands may be f32, bf16 or f16 whatever the activations are. A trained tensor, its gradient and moments are f32.
+// "weight" operands may be f32, bf16 or f16 whatever the activations are, a "matrix" also a format of quantized.ts. A trained tensor,
+// its gradient and moments are f32.
 // "=" overwrites the output, "+=" adds to it. Optional operands are marked "?", and are -1 in a record when absent.
 // An output may share the buffer of an input only where `inPlace` names that pair.
 
@@ -43,14 +44,15 @@ export const ops = {
   /**
    * y = x Wᵀ + bias + scale * h Bᵀ.
    *
-   *     x [T, K] act   w [N, K] weight   bias? [N] weight   h? [T, r] act   b? [N, r] weight   y [T, N] act, or f32 (logits)
+   *     x [T, K] act   w [N, K] matrix   bias? [N] weight   h? [T, r] act   b? [N, r] weight   y [T, N] act, or f32 (logits)
    *
    * `h` and `b` come together: the adapter's product rides along. Compute precision is x's dtype:
-   * when x is bf16, an f32 `w` or `b` is rounded to bf16 on its way into the product; when x is f16, it may be rounded to f16.
+   * when x is bf16, an f32 `w` or `b` is rounded to bf16 on its way into the product, and so are the f32 numbers of a quantised `w`;
+   * when x is f16, it may be rounded to f16.
    */
   linear: { code: 6, inputs: ["x", "w", "bias?", "h?", "b?"], outputs: ["y"], attrs: ["scale"] },
 
-  /** dx (= or +=) alpha * dy W + g A.   dy [T, N], w [N, K], g? [T, r] act with a? [r, K] weight, dx [T, K]. */
+  /** dx (= or +=) alpha * dy W + g A.   dy [T, N], w [N, K] matrix, g? [T, r] act with a? [r, K] weight, dx [T, K]. */
   linearInput: { code: 7, inputs: ["dy", "w", "g?", "a?"], outputs: ["dx"], attrs: ["alpha", "accumulate"] },
 
   /** dW += alpha * dyᵀ x.   dy [T, N], x [T, K], dW [N, K] f32. */
@@ -139,7 +141,7 @@ export const ops = {
     ],
   },
 
-  /** y = x in y's dtype. */
+  /** y = x in y's dtype. One of them may be a matrix in a format of quantized.ts, whose codes are the same on every device. */
   cast: { code: 16, inputs: ["x"], outputs: ["y"], attrs: [] },
 
   /** y[i] = x[rows[i]].   rows [n] i32, y [n, H]. */

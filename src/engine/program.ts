@@ -1,7 +1,7 @@
 // A Program: a flat list of ops over buffers with fixed places in arenas, and its bytes on the way to native code.
 // Made by graph/; run by a Device (device.ts).
 
-import { bytesOf, type DType, dtypes, type Shape, sizeOf } from "./dtype.js";
+import { bytesOf, type DType, dtypes, type Shape } from "./dtype.js";
 import { type OpName, ops } from "./ops.js";
 
 /** What a buffer's memory is for. The memory plan and the meter count by these, in this order. */
@@ -58,7 +58,7 @@ export interface Program {
 }
 
 export function bufferBytes(buffer: Pick<Buffer, "dtype" | "shape">): number {
-  return sizeOf(buffer.shape) * bytesOf[buffer.dtype];
+  return bytesOf(buffer.dtype, buffer.shape);
 }
 
 /** The first bytes of a serialized Program: "TBP" and the version of the layout below. */

@@ -4,7 +4,7 @@ import type { OpName } from "./ops.js";
 
 /**
  * "dtype [sizes]" per operand. Dtypes: `act` one floating dtype for all such operands of the op, `float` any floating dtype,
- * `act/f32` the same as act or f32, `any`. A size is a name, bound where it is first met, a number, an attribute, or a product of these.
+ * `act/f32` the same as act or f32, `float/quantized` any floating dtype or a format of quantized.ts, `any` all but those. A size is a name, bound where it is first met, a number, an attribute, or a product of these.
  * `[...]` is any shape, the same for all operands of the op that say so.
  */
 export const signatures: { readonly [O in OpName]: Readonly<Record<string, string>> } = {
@@ -15,13 +15,13 @@ export const signatures: { readonly [O in OpName]: Readonly<Record<string, strin
   rmsNormWeight: { dy: "act [T, H]", x: "act [T, H]", rstd: "f32 [T]", dWeight: "f32 [H]" },
   linear: {
     x: "act [T, K]",
-    w: "float [N, K]",
+    w: "float/quantized [N, K]",
     bias: "float [N]",
     h: "act [T, r]",
     b: "float [N, r]",
     y: "act/f32 [T, N]",
   },
-  linearInput: { dy: "act [T, N]", w: "float [N, K]", g: "act [T, r]", a: "float [r, K]", dx: "act [T, K]" },
+  linearInput: { dy: "act [T, N]", w: "float/quantized [N, K]", g: "act [T, r]", a: "float [r, K]", dx: "act [T, K]" },
   linearWeight: { dy: "act [T, N]", x: "act [T, K]", dW: "f32 [N, K]" },
   linearBias: { dy: "act [T, N]", db: "f32 [N]" },
   rope: {
@@ -60,7 +60,7 @@ export const signatures: { readonly [O in OpName]: Readonly<Record<string, strin
     dUp: "act [T, N]",
   },
   add: { a: "act [...]", b: "act [...]", y: "act [...]" },
-  cast: { x: "float [...]", y: "float [...]" },
+  cast: { x: "float/quantized [...]", y: "float/quantized [...]" },
   gatherRows: { x: "act [R, H]", rows: "i32 [n]", y: "act [n, H]" },
   writeRows: { x: "act [T, H]", rows: "i32 [T]", cache: "act [R, H]" },
   headLoss: {

@@ -1,10 +1,11 @@
 // What a Program must be before a device runs it: places, dtypes, shapes, attributes, aliases. Used by reference/ and tfjs/.
 
 import { type Arena, type DeviceInfo, EngineError } from "./device.js";
-import { type DType, dtypes, type Shape } from "./dtype.js";
+import { type DType, dtypes, type FloatDType, type Shape } from "./dtype.js";
 import { plainName } from "./operands.js";
 import { type OpName, type OpSpec, ops, type Uniforms, uniforms } from "./ops.js";
 import { ALIGNMENT, type Buffer, bufferBytes, type Category, categories, type Op, type Program } from "./program.js";
+import { isQuantized, quantizedShapeProblem } from "./quantized.js";
 import { counts, signatures, switches, together } from "./signatures.js";
 
 type Arenas = Readonly<Partial<Record<Category, Arena>>>;
@@ -61,6 +62,13 @@ function checkBuffer(where: string, buffer: Buffer, program: Program): void {
   }
   if (!buffer.shape.every((size) => isCount(size, 1))) {
     throw new EngineError(`${where}: shape is ${show(buffer.shape)}, expected whole numbers from 1`);
+  }
+  if (isQuantized(buffer.dtype)) {
+    const expected = quantizedShapeProblem(buffer.dtype, buffer.shape);
+    if (expected) throw new EngineError(`${where}: shape is ${show(buffer.shape)}, expected ${expected}`);
+    if (buffer.arena !== "weights") {
+      throw new EngineError(`${where}: arena is ${buffer.arena}, expected weights for ${buffer.dtype}`);
+    }
   }
   checkPlace(where, buffer.arena, buffer.offset, bufferBytes(buffer), program);
 }
@@ -149,7 +157,8 @@ function checkTogether(where: string, op: OpName, operands: readonly Operand[]):
   if (there && absent) throw new EngineError(`${where}: ${absent.label} is absent, but ${there.label} is there`);
 }
 
-const floats: readonly DType[] = ["f32", "bf16", "f16"];
+const floats: readonly FloatDType[] = ["f32", "bf16", "f16"];
+const quantized = dtypes.filter(isQuantized);
 
 function checkDTypes(where: string, op: OpName, operands: readonly Operand[], computeDTypes: readonly DType[]): void {
   let act: DType | undefined;
@@ -157,8 +166,9 @@ function checkDTypes(where: string, op: OpName, operands: readonly Operand[], co
     if (!buffer) continue;
     const wanted = (signatures[op][name] as string).split(" ")[0] as string;
     let allowed: readonly DType[] = [wanted as DType];
-    if (wanted === "any") allowed = dtypes;
+    if (wanted === "any") allowed = dtypes.filter((dtype) => !isQuantized(dtype));
     if (wanted === "float") allowed = floats;
+    if (wanted === "float/quantized") allowed = [...floats, ...quantized];
     if (wanted === "act") allowed = act ? [act] : computeDTypes;
     if (wanted === "act/f32") allowed = [act ?? "f32", "f32"];
     if (!allowed.includes(buffer.dtype)) {
@@ -166,6 +176,13 @@ function checkDTypes(where: string, op: OpName, operands: readonly Operand[], co
       throw new EngineError(`${where}: ${label} has dtype ${buffer.dtype}, expected ${list}`);
     }
     if (wanted === "act") act = buffer.dtype;
+  }
+  if (op !== "cast") return;
+  const [x, y] = operands;
+  if (x?.buffer && y?.buffer && isQuantized(x.buffer.dtype) && isQuantized(y.buffer.dtype)) {
+    throw new EngineError(
+      `${where}: ${y.label} has dtype ${y.buffer.dtype}, expected ${floats.join(" or ")}: ${x.label} is quantised too`,
+    );
   }
 }
 

@@ -4,7 +4,7 @@
 // and buffers that are never alive together overlap. Placement is greedy by size (Pisarchyk and Lee 2020, section 5.2).
 
 import type { Device, ShapedOp } from "../engine/device.js";
-import { bytesOf, type DType, type Shape, sizeOf } from "../engine/dtype.js";
+import { bytesOf, type DType, type Shape } from "../engine/dtype.js";
 import { type OpSpec, ops } from "../engine/ops.js";
 import { align, type Buffer, type Category, categories, type Op, type Program } from "../engine/program.js";
 import { type Lifetime, lifetimes } from "./lifetime.js";
@@ -37,7 +37,7 @@ export function layOut(
   let bytes = align(start);
   for (const { name, dtype, shape } of tensors) {
     placements.set(name, { arena, offset: bytes, dtype, shape });
-    bytes += align(sizeOf(shape) * bytesOf[dtype]);
+    bytes += align(bytesOf(dtype, shape));
   }
   return { placements, bytes };
 }
@@ -154,7 +154,7 @@ function shaped(node: Trace["nodes"][number]): ShapedOp {
 }
 
 function bytesOfTensor(tensor: Pick<Tensor, "dtype" | "shape">): number {
-  return sizeOf(tensor.shape) * bytesOf[tensor.dtype];
+  return bytesOf(tensor.dtype, tensor.shape);
 }
 
 function checkPlacement(tensor: Tensor, placed: Placement): void {

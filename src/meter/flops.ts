@@ -1,6 +1,6 @@
 // Arithmetic of a Program: multiply-adds of its matrix products, each counted as two operations. A pure function of shapes.
 
-import { bytesOf, type Op, type OpName, type Program, type Shape, sizeOf } from "../engine/index.js";
+import { bytesOf, type Op, type OpName, type Program, type Shape } from "../engine/index.js";
 import { nameOperands } from "../engine/operands.js";
 
 export interface FlopsOptions {
@@ -86,5 +86,5 @@ export function productBytes(program: Program): number {
 
 function bytesAt({ buffers }: Program, index: number): number {
   const { shape, dtype } = buffers[index] as (typeof buffers)[number];
-  return sizeOf(shape) * bytesOf[dtype];
+  return bytesOf(dtype, shape);
 }

@@ -1,15 +1,17 @@
 // Frozen tensors on the device: one arena of exactly their size, filled tensor by tensor from a checkpoint. Made by load.ts.
 
 import type { Arena, Device } from "../engine/device.js";
+import { isQuantized, type QuantizedDType } from "../engine/quantized.js";
 import { type Layout, layOut, type Placements } from "../graph/index.js";
 import type { ComputeDType } from "./model.js";
+import { Quantizer } from "./quantize.js";
 import { addFaults, checkFits, faultsIn } from "./weights/faults.js";
 import { CheckpointError, type TensorFile, type WeightFault } from "./weights/index.js";
 
 /** A tensor that a family's code asks for: from the checkpoint, or computed from the config. */
 export interface TensorSpec {
   readonly name: string;
-  readonly dtype: ComputeDType;
+  readonly dtype: ComputeDType | QuantizedDType;
   readonly shape: readonly number[];
   /** Its values, where it is not in the checkpoint, such as a table of angles. */
   readonly values?: () => Float32Array;
@@ -58,6 +60,7 @@ export async function loadResident(
   const { placements, bytes } = weightsLayout(specs);
   const arena = device.allocate("weights", bytes);
   const faults: WeightFault[] = [];
+  const quantizer = new Quantizer(device, file);
   try {
     for (const spec of specs) {
       const { offset } = placements.get(spec.name) as { offset: number };
@@ -65,10 +68,15 @@ export async function loadResident(
         await arena.write(offset, new Uint8Array(spec.values().buffer));
         continue;
       }
+      const { name, dtype, shape } = spec;
       let fault: WeightFault | undefined;
-      for await (const piece of file.pieces(spec.name, spec.dtype)) {
-        fault = addFaults(fault, faultsIn(piece.data, spec, piece.offset));
-        await arena.write(offset + piece.offset, piece.data);
+      if (isQuantized(dtype)) {
+        fault = await quantizer.load({ name, dtype, shape }, arena, offset);
+      } else {
+        for await (const piece of file.pieces(name, dtype)) {
+          fault = addFaults(fault, faultsIn(piece.data, { name, dtype, shape }, piece.offset));
+          await arena.write(offset + piece.offset, piece.data);
+        }
       }
       if (fault && spec.dtype === "f16") await checkFits(file, fault);
       if (fault) faults.push(fault);
@@ -76,6 +84,8 @@ export async function loadResident(
   } catch (error) {
     arena.free();
     throw error;
+  } finally {
+    quantizer.free();
   }
   const used = new Set(specs.map(({ name }) => name));
   const unused = [...file.tensors.keys()].filter((name) => !used.has(name));

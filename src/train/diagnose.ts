@@ -1,7 +1,8 @@
 // Finds where a number that is not finite came from, so that a run that fails says what to look at.
 
 import { setImmediate } from "node:timers/promises";
-import { bytesOf, sizeOf } from "../engine/dtype.js";
+import { elementBytes, sizeOf } from "../engine/dtype.js";
+import { isQuantized, quantizedLayout } from "../engine/quantized.js";
 import { convert, type Model, storedAs } from "../model/index.js";
 import type { Batch } from "../tokens/index.js";
 import { type BadResult, firstBadResult } from "./bad-result.js";
@@ -73,13 +74,20 @@ async function findInWeights(model: Model): Promise<string | undefined> {
   const { arena, placements } = model.weights;
   for (const [name, { offset, dtype, shape }] of placements) {
     if (dtype === "i32") continue;
-    const bytes = sizeOf(shape) * bytesOf[dtype];
+    if (isQuantized(dtype)) {
+      const { scales, rows } = quantizedLayout(dtype, shape);
+      const stored = (await arena.read(offset + scales, 4 * rows)).slice();
+      const row = firstNonFinite(new Float32Array(stored.buffer));
+      if (row !== undefined) return `base weight "${name}" was quantised from numbers that are not finite, in row ${row}`;
+      continue;
+    }
+    const bytes = sizeOf(shape) * elementBytes[dtype];
     for (let from = 0; from < bytes; from += PIECE_BYTES) {
       const stored = await arena.read(offset + from, Math.min(PIECE_BYTES, bytes - from));
       const data = convert(stored, storedAs[dtype], "f32") as Uint8Array;
       const values = new Float32Array(data.buffer, data.byteOffset, data.byteLength / 4);
       const at = firstNonFinite(values);
-      if (at !== undefined) return `base weight "${name}" holds ${values[at]} at ${from / bytesOf[dtype] + at}`;
+      if (at !== undefined) return `base weight "${name}" holds ${values[at]} at ${from / elementBytes[dtype] + at}`;
       await setImmediate();
     }
   }

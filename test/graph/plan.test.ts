@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { bytesOf, sizeOf } from "../../src/engine/dtype.js";
+import { bytesOf } from "../../src/engine/dtype.js";
 import { type OpSpec, ops } from "../../src/engine/ops.js";
 import { ALIGNMENT, align, type Buffer, bufferBytes, type Program } from "../../src/engine/program.js";
 import {
@@ -185,7 +185,7 @@ describe("a trace", () => {
 });
 
 function overlap(a: Buffer, b: Buffer): boolean {
-  const size = (buffer: Buffer) => sizeOf(buffer.shape) * bytesOf[buffer.dtype];
+  const size = (buffer: Buffer) => bytesOf(buffer.dtype, buffer.shape);
   return a.offset < b.offset + size(b) && b.offset < a.offset + size(a);
 }
 

@@ -75,7 +75,7 @@ export async function tinyModel(device: Device, options: TinyOptions = {}): Prom
     tensors: new Map(
       specs.map(({ name, shape }) => [
         name,
-        { name, file: "memory", dtype: "F32", shape, offset: 0, bytes: shape.reduce((a, b) => a * b, bytesOf.f32) },
+        { name, file: "memory", dtype: "F32", shape, offset: 0, bytes: bytesOf("f32", shape) },
       ]),
     ),
     tensor: async (name) => {

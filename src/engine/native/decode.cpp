@@ -68,7 +68,12 @@ bool decodeBuffer(Reader& reader, uint32_t index, const Program& program, Operan
   buffer.count = static_cast<int64_t>(count);
   if (!isWhole(offset, 0) || std::fmod(offset, kAlignment) != 0) return refuse("the offset, a multiple of 256,", offset);
   buffer.offset = static_cast<int64_t>(offset);
-  const double end = offset + count * bytesOf(buffer.type);
+  if (isQuantized(buffer.type)) {
+    if (rank != 2) return refuse("the rank, expected 2 for a quantised matrix,", rank);
+    if (buffer.type != DType::i8 && buffer.shape[1] % 2 != 0) return refuse("the columns, expected an even number in 4 bits,", buffer.shape[1]);
+    if (arena != kWeights) return refuse("the arena's code, expected that of weights for a quantised matrix,", arena);
+  }
+  const double end = offset + static_cast<double>(buffer.bytes());
   if (end > static_cast<double>(program.arenaBytes[arena])) return refuse("its end, beyond its arena,", end);
   return true;
 }

@@ -6,9 +6,13 @@
 
 namespace tunebook {
 
-enum class DType : uint32_t { f32 = 0, bf16 = 1, f16 = 2, i32 = 3 };
-constexpr uint32_t kDTypes = 4;
+enum class DType : uint32_t { f32 = 0, bf16 = 1, f16 = 2, i32 = 3, i8 = 4, i4 = 5, nf4 = 6 };
+constexpr uint32_t kDTypes = 7;
 
+/** Formats of frozen matrices: quantized.h. */
+constexpr bool isQuantized(DType type) { return type >= DType::i8; }
+
+/** Bytes of one number, in formats that are not quantised. */
 constexpr int64_t bytesOf(DType type) { return type == DType::f32 || type == DType::i32 ? 4 : 2; }
 
 /** The upper half of an f32. */

@@ -4,13 +4,15 @@
 #include <memory>
 #include <vector>
 
-#include "numeric.h"
+#include "quantized.h"
 #include "status.h"
 
 namespace tunebook {
 
 constexpr int kArenas = 8;
-constexpr int kWorkspace = 5;  // position of "workspace" in program.ts
+/** Positions in `categories` of program.ts. */
+constexpr int kWeights = 0;
+constexpr int kWorkspace = 5;
 constexpr int64_t kAlignment = 256;
 constexpr int kMaxRank = 8;
 constexpr int kMaxOperands = 10;
@@ -60,7 +62,7 @@ struct Operand {
   int arena = 0;
   int64_t offset = 0;
 
-  int64_t bytes() const { return count * bytesOf(type); }
+  int64_t bytes() const { return isQuantized(type) ? quantizedLayout(type, shape[0], shape[1]).bytes : count * bytesOf(type); }
   template <class T>
   T* as() const {
     return reinterpret_cast<T*>(data);

@@ -7,7 +7,8 @@ namespace tunebook {
 
 /**
  * Operands are written "name:dtype[sizes]", with "?" after the name of an optional one. Dtypes: `act` one floating dtype
- * for all such operands of the op, `act/f32` the same or f32, `float` any floating dtype, `any`.
+ * for all such operands of the op, `act/f32` the same or f32, `float` any floating dtype, `float/quantized` one of those or of
+ * quantized.h, `any` whatever is not quantised.
  * Sizes are numbers, attributes, names bound where first met, or products of these; "[...]" is one shape for all that say so.
  */
 struct Signature {

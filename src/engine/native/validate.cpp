@@ -157,7 +157,7 @@ struct Check {
   }
 
   bool dtypes() {
-    static const char* const names[] = {"f32", "bf16", "f16", "i32"};
+    static const char* const names[] = {"f32", "bf16", "f16", "i32", "i8", "i4", "nf4"};
     bool actKnown = false;
     DType act = DType::f32;
     for (int i = 0; i < operands; i++) {
@@ -166,19 +166,26 @@ struct Check {
       const auto wants = [&](const char* text) { return equals(parts[i].type, parts[i].typeLength, text); };
       const char* expected = nullptr;
       if (wants("act")) {
-        if (actKnown ? type != act : type == DType::i32) expected = actKnown ? names[static_cast<int>(act)] : "f32 or bf16 or f16";
+        if (actKnown ? type != act : type >= DType::i32) expected = actKnown ? names[static_cast<int>(act)] : "f32 or bf16 or f16";
         if (!actKnown) act = type;
         actKnown = true;
       } else if (wants("act/f32")) {
         if (type != DType::f32 && type != act) expected = act == DType::f32 ? "f32" : act == DType::bf16 ? "bf16 or f32" : "f16 or f32";
       } else if (wants("float")) {
-        if (type == DType::i32) expected = "f32 or bf16 or f16";
+        if (type >= DType::i32) expected = "f32 or bf16 or f16";
+      } else if (wants("float/quantized")) {
+        if (type == DType::i32) expected = "f32 or bf16 or f16 or i8 or i4 or nf4";
+      } else if (wants("any")) {
+        if (isQuantized(type)) expected = "f32 or bf16 or f16 or i32";
       } else if (wants("f32")) {
         if (type != DType::f32) expected = "f32";
       } else if (wants("i32")) {
         if (type != DType::i32) expected = "i32";
       }
       if (expected) return refuse(i, "has dtype %s, expected %s", names[static_cast<int>(type)], expected);
+    }
+    if (op.code == Code::cast && isQuantized(op.in(0).type) && isQuantized(op.out(0).type)) {
+      return refuse(1, "has dtype %s, expected f32 or bf16 or f16: input x is quantised too", names[static_cast<int>(op.out(0).type)]);
     }
     return true;
   }

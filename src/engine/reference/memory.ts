@@ -1,8 +1,9 @@
 // Where the reference device reads and writes numbers: an arena's bytes, and in exact mode f64 twins beside them.
 
-import { bytesOf } from "../dtype.js";
+import { elementBytes } from "../dtype.js";
 import type { HostArena, Place } from "../host.js";
 import { decode, encodeInto } from "../number.js";
+import { dequantize, isQuantized, quantize } from "../quantized.js";
 
 /** A dtype's smallest size: an f64 twin stands beside every so many bytes, so that buffers may overlap in any way. */
 const CELL = 2;
@@ -20,10 +21,13 @@ export class Memory {
 
   /** A copy of an operand's numbers. */
   load({ arena, buffer }: Place): Float64Array {
+    if (isQuantized(buffer.dtype)) {
+      return Float64Array.from(dequantize(arena.bytesAt(buffer), buffer.dtype, buffer.shape));
+    }
     const data = decode(arena.bytesAt(buffer), buffer.dtype);
     const twins = this.#twins.get(arena);
     if (!twins) return data;
-    const step = bytesOf[buffer.dtype] / CELL;
+    const step = elementBytes[buffer.dtype] / CELL;
     for (let i = 0, cell = buffer.offset / CELL; i < data.length; i++, cell += step) {
       if (twins.known[cell]) data[i] = twins.values[cell];
     }
@@ -32,10 +36,17 @@ export class Memory {
 
   /** Numbers into an operand: rounded into its bytes, and in exact mode as they are into the twins. */
   store({ arena, buffer }: Place, data: Float64Array): void {
+    if (isQuantized(buffer.dtype)) {
+      // What was rounded so coarsely has no twin: the codes are the numbers.
+      const bytes = quantize(data, buffer.dtype, buffer.shape);
+      arena.bytesAt(buffer).set(bytes);
+      this.forget(arena, buffer.offset, bytes.length);
+      return;
+    }
     encodeInto(arena.bytesAt(buffer), data, buffer.dtype);
     if (!this.exact) return;
     const twins = this.#twinsOf(arena);
-    const step = bytesOf[buffer.dtype] / CELL;
+    const step = elementBytes[buffer.dtype] / CELL;
     const first = buffer.offset / CELL;
     twins.known.fill(0, first, first + data.length * step);
     for (let i = 0, cell = first; i < data.length; i++, cell += step) {

@@ -1,7 +1,7 @@
 // What the reference kernels compute with: an operand's numbers in f64. Next to read: kernels.ts.
 
 import { EngineError } from "../device.js";
-import type { DType, Shape } from "../dtype.js";
+import type { DType, FloatDType, Shape } from "../dtype.js";
 import { roundTo } from "../number.js";
 import type { Uniforms } from "../ops.js";
 
@@ -26,7 +26,7 @@ export function sizes(values: Values): readonly [number, number] {
 
 /** A weight as it enters a product with activations: rounded to their dtype, where they are narrower. */
 export function asFactor(weight: Values, act: DType, { exact }: Context): Float64Array {
-  return exact || act === "f32" ? weight.data : weight.data.map((value) => roundTo(value, act));
+  return exact || act === "f32" ? weight.data : weight.data.map((value) => roundTo(value, act as FloatDType));
 }
 
 /** An index read from an operand. @throws EngineError when it is not in 0 .. count - 1. */

@@ -13,7 +13,7 @@ import { type Context, type Operand, type Results, Tensors } from "./operand.js"
 
 /**
  * Runs on @tensorflow/tfjs-node-gpu or @tensorflow/tfjs-node where the user has installed one, else on plain @tensorflow/tfjs;
- * `info.description` says which. Weights in bf16 or f16 become f32 tensors when first used and stay so until their bytes change.
+ * `info.description` says which. Weights in other dtypes, also quantised ones, become f32 tensors when first used and stay so until their bytes change.
  *
  * @throws EngineError when no TensorFlow.js can be loaded.
  */

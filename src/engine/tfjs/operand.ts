@@ -4,6 +4,7 @@ import { EngineError } from "../device.js";
 import type { Shape } from "../dtype.js";
 import type { HostArena, Place } from "../host.js";
 import { decode, encodeInto } from "../number.js";
+import { dequantize, isQuantized, quantize } from "../quantized.js";
 import type { Uniforms } from "../ops.js";
 import { bufferBytes } from "../program.js";
 import type { Tensor, Tf } from "./load.js";
@@ -67,8 +68,10 @@ export class Tensors {
   store(place: Place, result: Tensor): void {
     const bytes = place.arena.bytesAt(place.buffer);
     const values = result.dataSync() as Float32Array;
-    if (place.buffer.dtype === "f32") floatsOf({ bytes }).set(values);
-    else encodeInto(bytes, values, place.buffer.dtype);
+    const { dtype, shape } = place.buffer;
+    if (isQuantized(dtype)) bytes.set(quantize(values, dtype, shape));
+    else if (dtype === "f32") floatsOf({ bytes }).set(values);
+    else encodeInto(bytes, values, dtype);
   }
 
   /** Bytes have changed: tensors made from them are dropped. */
@@ -100,12 +103,13 @@ export class Tensors {
   }
 
   #make({ arena, buffer }: Place): Tensor {
-    return this.tf.tensor(widen(arena.bytesAt(buffer), buffer.dtype), [...buffer.shape], "float32");
+    return this.tf.tensor(widen(arena.bytesAt(buffer), buffer), [...buffer.shape], "float32");
   }
 }
 
 /** Bytes as f32: the memory itself where it holds f32 already. */
-function widen(bytes: Uint8Array, dtype: Place["buffer"]["dtype"]): Float32Array {
+function widen(bytes: Uint8Array, { dtype, shape }: Place["buffer"]): Float32Array {
+  if (isQuantized(dtype)) return dequantize(bytes, dtype, shape);
   if (dtype === "f32") return floatsOf({ bytes });
   if (dtype !== "bf16") return Float32Array.from(decode(bytes, dtype));
   const halves = new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 2);

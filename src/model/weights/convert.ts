@@ -1,6 +1,6 @@
 // Floating-point formats into one another, bit by bit. Rounding is to nearest, ties to even, as hardware does.
 
-import type { DType } from "../../engine/dtype.js";
+import type { FloatDType } from "../../engine/dtype.js";
 import type { StoredDType } from "./header.js";
 
 const word = new Uint32Array(1);
@@ -77,7 +77,7 @@ export const storedAs = { f32: "F32", bf16: "BF16", f16: "F16" } as const satisf
  *
  * @returns undefined when the stored dtype holds no floating-point numbers.
  */
-export function convert(stored: Uint8Array, from: StoredDType, to: Exclude<DType, "i32">): Uint8Array | undefined {
+export function convert(stored: Uint8Array, from: StoredDType, to: FloatDType): Uint8Array | undefined {
   if (stored.byteOffset % 8 !== 0) return convert(stored.slice(), from, to);
   const { buffer, byteOffset, length } = stored;
   if ((from === "F32" && to === "f32") || (from === "BF16" && to === "bf16") || (from === "F16" && to === "f16"))

@@ -1,11 +1,9 @@
 // Numbers that no model can be computed with: NaN and infinities in a checkpoint, and what a narrower dtype makes infinite.
 // Found while the weights are loaded, when every number passes by anyway.
 
-import { bytesOf, type Shape, sizeOf } from "../../engine/dtype.js";
+import { elementBytes, type FloatDType, type Shape, sizeOf } from "../../engine/dtype.js";
 import { CheckpointError } from "./error.js";
 import type { TensorFile } from "./tensors.js";
-
-type FloatDType = "f32" | "bf16" | "f16";
 
 /** What is wrong with one tensor. */
 export interface WeightFault {
@@ -35,7 +33,7 @@ export function faultsIn(
 ): WeightFault | undefined {
   if (piece.byteOffset % 4 !== 0) return faultsIn(piece.slice(), { name, dtype, shape }, from);
   if (looksFinite(piece, dtype)) return undefined;
-  const bytes = bytesOf[dtype];
+  const bytes = elementBytes[dtype];
   const { buffer, byteOffset, byteLength } = piece;
   const words =
     bytes === 2

@@ -1,6 +1,6 @@
 // Tensors by name, whatever file they lie in: what every reader of checkpoints gives. Next to read: safetensors.ts, torch.ts.
 
-import type { DType } from "../../engine/dtype.js";
+import type { FloatDType } from "../../engine/dtype.js";
 import { type OpenFile, PIECE_BYTES } from "./bytes.js";
 import { convert } from "./convert.js";
 import { CheckpointError } from "./error.js";
@@ -32,7 +32,7 @@ export interface TensorFile {
    */
   pieces(
     name: string,
-    dtype: Exclude<DType, "i32">,
+    dtype: FloatDType,
   ): AsyncGenerator<{ readonly offset: number; readonly data: Uint8Array }>;
   close(): Promise<void>;
 }

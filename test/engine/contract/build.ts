@@ -13,6 +13,7 @@ import {
   categories,
   type Program,
 } from "../../../src/engine/program.js";
+import { dequantize, isQuantized, quantize } from "../../../src/engine/quantized.js";
 import { normalAt } from "../../../src/engine/random.js";
 
 /** An operand: its numbers before the run. Outputs that are overwritten may leave `data` out: they start as NaN, or -7 for i32. */
@@ -89,12 +90,21 @@ export class Bench {
   async write(name: string, data: ArrayLike<number>): Promise<void> {
     const buffer = this.find(name);
     if (data.length !== sizeOf(buffer.shape)) throw new Error(`${name}: ${data.length} numbers for [${buffer.shape}]`);
-    await this.arenas[buffer.arena]?.write(buffer.offset, encode(data, buffer.dtype));
+    const { dtype, shape } = buffer;
+    const bytes = isQuantized(dtype) ? quantize(data, dtype, shape) : encode(data, dtype);
+    await this.arenas[buffer.arena]?.write(buffer.offset, bytes);
   }
 
   async read(name: string): Promise<Float64Array> {
     const buffer = this.find(name);
-    return decode(await (this.arenas[buffer.arena] as Arena).read(buffer.offset, bufferBytes(buffer)), buffer.dtype);
+    const { dtype, shape } = buffer;
+    const bytes = await this.bytes(name);
+    return isQuantized(dtype) ? Float64Array.from(dequantize(bytes, dtype, shape)) : decode(bytes, dtype);
+  }
+
+  async bytes(name: string): Promise<Uint8Array> {
+    const buffer = this.find(name);
+    return (this.arenas[buffer.arena] as Arena).read(buffer.offset, bufferBytes(buffer));
   }
 
   async run(uniforms: Partial<Uniforms> = {}, signal?: AbortSignal): Promise<void> {

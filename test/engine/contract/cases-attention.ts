@@ -140,7 +140,7 @@ async function backward(setting: Setting, make: Make): Promise<OneOp> {
   const results = await runOne(referenceDevice({ exact: true }), { op: "attention", operands, attrs });
   const filled = (operand: Operand, name: string): Operand => ({
     ...operand,
-    data: results[name].map((value) => roundTo(value, operand.dtype ?? "f32")),
+    data: results[name].map((value) => roundTo(value, (operand.dtype ?? "f32") as FloatDType)),
   });
   return {
     op: "attentionBackward",

@@ -3,7 +3,7 @@
 import { describe, test } from "vitest";
 import type { Device } from "../../../src/engine/device.js";
 import { openDevice } from "../../../src/engine/devices.js";
-import type { DType } from "../../../src/engine/dtype.js";
+import type { FloatDType } from "../../../src/engine/dtype.js";
 import type { Tolerance } from "../../close.js";
 import { simulatedGpu } from "../cuda/simulated.js";
 
@@ -38,7 +38,7 @@ export function onEveryDevice(suite: (device: Device, name: Name) => void): void
  * f32 has 24 bits, so sums in another order differ by about 1e-6; bf16 has 8 bits and f16 has 11, rounded once on entry to a
  * product and once on the way out.
  */
-export const tolerances: Readonly<Record<Exclude<DType, "i32">, Tolerance>> = {
+export const tolerances: Readonly<Record<FloatDType, Tolerance>> = {
   f32: { absolute: 2e-5, relative: 2e-5 },
   bf16: { absolute: 2e-2, relative: 2 ** -7 },
   f16: { absolute: 3e-3, relative: 2 ** -9 },

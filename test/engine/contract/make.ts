@@ -1,11 +1,11 @@
 // Operands of the contract's cases: seeded numbers that the dtype can hold, ids, and ranges of keys.
 
-import { type DType, type Shape, sizeOf } from "../../../src/engine/dtype.js";
+import { type DType, type FloatDType, type Shape, sizeOf } from "../../../src/engine/dtype.js";
 import { roundTo } from "../../../src/engine/number.js";
 import type { OpName } from "../../../src/engine/ops.js";
 import { type OneOp, type Operand, seeded } from "./build.js";
 
-export type Act = Exclude<DType, "i32">;
+export type Act = FloatDType;
 
 /** Makes the operands of one case; every call draws new numbers. */
 export class Make {

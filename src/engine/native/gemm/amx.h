@@ -110,7 +110,8 @@ struct Tiles {
   }
 
   static void packColumns(const Factor& factor, int64_t first, int64_t count, int64_t k0, int64_t k1, uint32_t* panel) {
-    pack<Pairs, kColumns>(factor, first, count, k0, k1, panel);
+    if (isQuantized(factor.type)) packQuantized<Pairs, kColumns>(factor, first, count, k0, k1, panel);
+    else pack<Pairs, kColumns>(factor, first, count, k0, k1, panel);
     const int64_t steps = divideUp(k1 - k0, kPerStep);
     std::memset(panel + steps * kColumns, 0, static_cast<size_t>(roundUp(steps, kWholeSteps) - steps) * kColumns * 4);
   }

@@ -20,6 +20,8 @@ struct Factor {
   const int32_t* rows = nullptr;
   /** In panels of f32: round f32 and f16 numbers to bf16 on their way, because the other factor is bf16. */
   bool round = false;
+  /** Stored rows in all, behind whose codes the scales lie. Only a quantised matrix needs it. */
+  int64_t storedRows = 0;
 
   int64_t rowAt(int64_t j) const { return (rows ? rows[j] : j) * stride; }
 };

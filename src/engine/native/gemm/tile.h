@@ -2,7 +2,7 @@
 #pragma once
 
 #include "../workspace.h"
-#include "pack.h"
+#include "quantized.h"
 
 namespace tunebook::TB_ISA {
 
@@ -94,7 +94,8 @@ struct Vectors {
     pack<Layout, kRows>(factor, first, count, k0, k1, panel);
   }
   static void packColumns(const Factor& factor, int64_t first, int64_t count, int64_t k0, int64_t k1, uint32_t* panel) {
-    pack<Layout, kColumns>(factor, first, count, k0, k1, panel);
+    if (isQuantized(factor.type)) packQuantized<Layout, kColumns>(factor, first, count, k0, k1, panel);
+    else pack<Layout, kColumns>(factor, first, count, k0, k1, panel);
   }
   static void multiply(int64_t rows, int64_t columns, int64_t steps, const uint32_t* a, const uint32_t* b, float* c, int64_t stride,
                        float beta) {

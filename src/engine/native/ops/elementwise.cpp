@@ -69,6 +69,7 @@ bool add(const Op& op, Run& run) {
 
 bool cast(const Op& op, Run& run) {
   const Operand &x = op.in(0), &y = op.out(0);
+  if (isQuantized(x.type) || isQuantized(y.type)) return castQuantized(op, run);
   withType(x.type, [&](auto* from) {
     withType(y.type, [&](auto* to) {
       using From = std::remove_pointer_t<decltype(from)>;

@@ -30,6 +30,9 @@ bool sumSquares(const Op& op, Run& run);
 bool adamw(const Op& op, Run& run);
 bool dropout(const Op& op, Run& run);
 
+/** Where one side of `cast` is a matrix in few bits. */
+bool castQuantized(const Op& op, Run& run);
+
 double peak(bool pairs);
 
 /** Elements of one piece of an elementwise op: large enough to hide the claiming, small enough for the first-level cache. */

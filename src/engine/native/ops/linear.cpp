@@ -8,7 +8,7 @@ namespace {
 
 /** A weight [n, k] as a factor whose sums run along k; `turned` when they run along n. Rounded when the activations are bf16. */
 Factor weightFactor(const Operand& weight, bool turned, DType act) {
-  return {weight.data, weight.type, weight.shape[1], turned, nullptr, act == DType::bf16};
+  return {weight.data, weight.type, weight.shape[1], turned, nullptr, act == DType::bf16, weight.shape[0]};
 }
 
 Factor actFactor(const Operand& act, bool turned) { return {act.data, act.type, act.shape[1], turned, nullptr, false}; }
@@ -120,7 +120,8 @@ void linearFew(const Op& op, Run& run) {
   run.pieces(n, 16, [&](int64_t from, int64_t to) {
     for (int64_t j = from; j < to; j++) {
       float sums[kFewRows], updates[kFewRows] = {}, shift = 0;
-      dotRow(x, wide, w, j, sums);
+      if (isQuantized(w.type)) dotQuantized(x, wide, w, j, sums);
+      else dotRow(x, wide, w, j, sums);
       if (h.present) dotRow(h, wideH, b, j, updates);
       if (bias.present) {
         withType(bias.type, [&](auto* type) { shift = widen(bias.as<std::remove_pointer_t<decltype(type)>>()[j]); });
