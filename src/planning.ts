@@ -13,10 +13,12 @@ import {
   type ComputeDType,
   defaultContext,
   defaultDType,
+  dtypesOf,
   type LlamaConfig,
   Model,
   parameterCount,
   parseConfig,
+  type Quantization,
   readConfig,
   sketchModel,
   sketchOf,
@@ -43,6 +45,8 @@ export interface PlanQuestion extends Pick<TrainOptions, Batching> {
   readonly budget?: number | string | undefined;
   /** Dtype of activations and weights. @default what loadModel takes */
   readonly dtype?: ComputeDType | undefined;
+  /** What linear layers are held in. @default dtype */
+  readonly quantize?: Quantization | undefined;
   /** The device the run is for. @default "auto" */
   readonly device?: DeviceName | Device | undefined;
   /** Longest text in tokens the model is loaded for. @default what loadModel takes */
@@ -154,7 +158,7 @@ async function lastThatFits(
 }
 
 /** The model with what trains, on a device that only counts. */
-async function modelOf({ model, method, dtype, device, contextTokens }: PlanQuestion): Promise<Model> {
+async function modelOf({ model, method, dtype, quantize, device, contextTokens }: PlanQuestion): Promise<Model> {
   if (model instanceof Model) {
     if (model.trained && method === undefined) return model;
     return tuned(sketchOf(model, sketchDevice(sketchOptions(model.device))), method);
@@ -164,6 +168,7 @@ async function modelOf({ model, method, dtype, device, contextTokens }: PlanQues
   const base = sketchModel(config, silent(config), {
     device: sketchDevice(sketchOptions(real)),
     dtype: dtype ?? defaultDType(real),
+    quantize,
     contextTokens: contextTokens ?? defaultContext(config),
   });
   return tuned(base, method);
@@ -223,8 +228,8 @@ function flopsIn({ accumulate }: RunPlan): number {
 }
 
 function titleOf(model: Model, method: PlanQuestion["method"]): string {
-  const { config, dtype, device, trained } = model;
+  const { config, device, trained } = model;
   const what = method === "full" ? "full training" : method ? `LoRA of rank ${method.rank ?? 8}` : "what is attached";
-  const size = `${config.family}, ${config.layers} layers, ${formatCount(parameterCount(config))} parameters in ${dtype}`;
+  const size = `${config.family}, ${config.layers} layers, ${formatCount(parameterCount(config))} parameters in ${dtypesOf(model)}`;
   return `${size} on ${device.name}; ${what} trains ${formatCount(trained?.parameterCount ?? 0)}`;
 }

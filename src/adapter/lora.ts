@@ -111,7 +111,7 @@ export async function withLora(
   });
   const list = [...adapters, ...(shape.whole ?? [])];
   const all = base.linears;
-  const { folder } = base;
+  const { folder, quantize } = base;
   const updates = shape.sites.map((site) => ({
     weight: `${site.name}.weight`,
     ...loraNames(site.name),
@@ -119,7 +119,7 @@ export async function withLora(
   }));
   const trained = await TrainedTensors.create(base.device, list, values, {
     updates,
-    save: (tensors, target) => saveLora(tensors, target, { ...shape, all, base: folder }),
+    save: (tensors, target) => saveLora(tensors, target, { ...shape, all, base: folder, quantize }),
   });
   return base.withTrained(trained, hookOf(shape));
 }

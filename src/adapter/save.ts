@@ -24,6 +24,8 @@ export interface LoraSource extends LoraShape {
   readonly all: readonly LinearSite[];
   /** Folder or hub name of the base. */
   readonly base: string;
+  /** What the base's linear layers were held in while the adapter was trained. */
+  readonly quantize?: string | undefined;
 }
 
 /** Each file is written beside its place and renamed over; all values are checked before the first is. */
@@ -37,7 +39,9 @@ export async function saveLora(trained: TrainedTensors, folder: string, source: 
     tensors.set(`${PREFIX}${name}`, { dtype: "F32", shape, data: new Uint8Array(values.buffer) });
   }
   await mkdir(folder, { recursive: true });
-  await writeSafetensors(file, tensors, { format: "pt" });
+  const { quantize } = source;
+  // PEFT reads unknown fields of its config with complaints; metadata it leaves alone.
+  await writeSafetensors(file, tensors, { format: "pt", ...(quantize && { base_quantization: quantize }) });
   const config = peftConfig(source, targetNames(source.all, source.sites), source.base);
   await replaceFile(path.join(folder, peftFiles.config), [
     new TextEncoder().encode(`${JSON.stringify(config, undefined, 2)}\n`),

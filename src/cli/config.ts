@@ -13,6 +13,8 @@ export interface TrainConfig {
   readonly device?: string;
   /** @default the device's best */
   readonly dtype?: string;
+  /** What linear layers are held in: "int8", "int4" or "nf4". @default dtype */
+  readonly quantize?: string;
   /** Options of attachLora(). @default its defaults */
   readonly lora?: LoraOptions;
   /** All other fields: options of train(), which checks them. */
@@ -36,7 +38,7 @@ export function readTrainConfig(file: string): TrainConfig {
   const fields = readObject(file);
   const folder = path.dirname(file);
   const place = (value: unknown) => (typeof value === "string" ? path.resolve(folder, value) : value);
-  const { model, device, dtype, lora, ...train } = fields;
+  const { model, device, dtype, quantize, lora, ...train } = fields;
   const text = (name: string, value: unknown) => {
     if (typeof value === "string" && value !== "") return value;
     throw new ConfigError(`${file}: expected \`${name}\` to be a text that is not empty, got ${JSON.stringify(value)}`);
@@ -53,6 +55,7 @@ export function readTrainConfig(file: string): TrainConfig {
     model: path.resolve(folder, text("model", model)),
     ...(device === undefined ? {} : { device: text("device", device) }),
     ...(dtype === undefined ? {} : { dtype: text("dtype", dtype) }),
+    ...(quantize === undefined ? {} : { quantize: text("quantize", quantize) }),
     ...(lora === undefined ? {} : { lora: lora as LoraOptions }),
     train,
   };

@@ -4,7 +4,14 @@ import { type Command, Option } from "commander";
 import { loadAdapter } from "../adapter/index.js";
 import type { DeviceName } from "../engine/devices.js";
 import { type GenerateOptions, generate } from "../generate/index.js";
-import { type ComputeDType, computeDTypes, loadModel } from "../model/index.js";
+import {
+  type ComputeDType,
+  computeDTypes,
+  dtypesOf,
+  loadModel,
+  type Quantization,
+  quantizations,
+} from "../model/index.js";
 import { renderPrompt, type TemplateName, templates } from "../tokens/index.js";
 
 interface GenerateFlags extends Omit<GenerateOptions, "signal"> {
@@ -13,6 +20,7 @@ interface GenerateFlags extends Omit<GenerateOptions, "signal"> {
   readonly adapter?: string;
   readonly device?: DeviceName;
   readonly dtype?: ComputeDType;
+  readonly quantize?: Quantization;
 }
 
 export function addGenerate(program: Command): void {
@@ -38,16 +46,17 @@ export function addGenerate(program: Command): void {
     ])
     .addOption(new Option("--device <name>", "where to run [auto]").choices(["auto", "cpu", "tfjs", "reference"]))
     .addOption(new Option("--dtype <dtype>", "of weights and activations [the device's best]").choices(computeDTypes))
+    .addOption(new Option("--quantize <format>", "of linear layers [as dtype]").choices(quantizations))
     .action(run);
 }
 
 async function run(
   folder: string,
-  { prompt, template, adapter, device, dtype, ...options }: GenerateFlags,
+  { prompt, template, adapter, device, dtype, quantize, ...options }: GenerateFlags,
 ): Promise<void> {
-  const base = await loadModel(folder, { ...(device && { device }), ...(dtype && { dtype }) });
+  const base = await loadModel(folder, { ...(device && { device }), ...(dtype && { dtype }), quantize });
   const model = adapter === undefined ? base : await loadAdapter(base, adapter);
-  process.stderr.write(`${model.name} on ${base.device.name} (${base.device.info.description}), ${base.dtype}\n`);
+  process.stderr.write(`${model.name} on ${base.device.name} (${base.device.info.description}), ${dtypesOf(base)}\n`);
 
   const stopping = new AbortController();
   const stop = () => stopping.abort();

@@ -3,7 +3,7 @@
 import { statSync } from "node:fs";
 import path from "node:path";
 import { type Command, Option } from "commander";
-import { type ComputeDType, computeDTypes } from "../model/index.js";
+import { type ComputeDType, computeDTypes, type Quantization, quantizations } from "../model/index.js";
 import { type PlanQuestion, plan } from "../planning.js";
 import { type TrainOptions, trainOptions } from "../train/options.js";
 import { readTrainConfig } from "./config.js";
@@ -12,6 +12,7 @@ import { flagsOf, parseBytes } from "./flags.js";
 interface PlanFlags extends Pick<TrainOptions, keyof typeof batching> {
   readonly budget?: number;
   readonly dtype?: ComputeDType;
+  readonly quantize?: Quantization;
   readonly rank?: number;
   readonly generationTokens?: number;
 }
@@ -32,6 +33,7 @@ export function addPlan(program: Command): void {
       parseBytes,
     )
     .addOption(new Option("--dtype <dtype>", "of weights and activations [the device's best]").choices(computeDTypes))
+    .addOption(new Option("--quantize <format>", "of linear layers [as dtype]").choices(quantizations))
     .option("--rank <number>", "of the LoRA update [8]", Number)
     .option("--generation-tokens <number>", "of answers while training, prompt included; 0 for none [256]", Number);
   for (const flag of flagsOf(batching)) command.addOption(flag);
@@ -47,7 +49,7 @@ function questionOf(source: string, { rank, ...flags }: PlanFlags): PlanQuestion
   const isJob = statSync(source, { throwIfNoEntry: false })?.isFile() && path.basename(source) !== "config.json";
   const method = rank === undefined ? {} : { rank };
   if (!isJob) return { model: source, method, ...flags };
-  const { model, dtype, lora, train } = readTrainConfig(source);
+  const { model, dtype, quantize, lora, train } = readTrainConfig(source);
   const { memoryBudget, validation, samplePrompts } = train as Partial<TrainOptions>;
   const asked = Object.fromEntries(
     Object.keys({ ...batching, gradientCheckpointing: true }).map((name) => [name, train[name]]),
@@ -55,6 +57,7 @@ function questionOf(source: string, { rank, ...flags }: PlanFlags): PlanQuestion
   return {
     model,
     dtype: dtype as ComputeDType | undefined,
+    quantize: quantize as Quantization | undefined,
     budget: memoryBudget,
     evaluation: validation !== undefined,
     generationTokens: (samplePrompts ?? []).length > 0 ? undefined : 0,

@@ -1,9 +1,9 @@
 // `tunebook train CONFIG`: a training run from a JSON file, with its progress in the terminal.
 
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import { attachLora } from "../adapter/index.js";
 import type { DeviceName } from "../engine/devices.js";
-import { type ComputeDType, loadModel } from "../model/index.js";
+import { type ComputeDType, loadModel, type Quantization, quantizations } from "../model/index.js";
 import { type Run, type TrainOptions, trainOptions } from "../train/index.js";
 import { train } from "../training.js";
 import { show, totalBytes } from "../widgets/index.js";
@@ -15,15 +15,21 @@ import { runSummary } from "./summary.js";
 export function addTrain(program: Command): void {
   const command = program
     .command("train")
-    .argument("<config>", "JSON file: model, data, lora {rank, ...}, device, dtype, and the options below in camelCase")
+    .argument(
+      "<config>",
+      "JSON file: model, data, lora {rank, ...}, device, dtype, quantize, and the options below in camelCase",
+    )
     .description("Fine-tune a model; a flag overrides the field of the same name in the file");
   for (const flag of flagsOf(trainOptions)) command.addOption(flag);
+  command.addOption(new Option("--quantize <format>", "of linear layers [as dtype]").choices(quantizations));
   command.option("--resume", "go on from the newest checkpoint of the output folder");
-  command.action(async (file: string, flags: Record<string, unknown>) => {
-    const { model: folder, device, dtype, lora, train: options } = readTrainConfig(file);
+  command.action(async (file: string, { quantize: format, ...flags }: Record<string, unknown>) => {
+    const own = format === undefined ? {} : { quantize: format as Quantization };
+    const { model: folder, device, dtype, quantize, lora, train: options } = { ...readTrainConfig(file), ...own };
     const base = await loadModel(folder, {
       ...(device === undefined ? {} : { device: device as DeviceName }),
       ...(dtype === undefined ? {} : { dtype: dtype as ComputeDType }),
+      quantize: quantize as Quantization | undefined,
     });
     const model = await attachLora(base, lora);
     // Field by field, train() checks what the file says.

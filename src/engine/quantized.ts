@@ -111,7 +111,7 @@ export function quantize(values: ArrayLike<number>, dtype: QuantizedDType, shape
     }
     for (let group = 0; group < layout.groups; group++) {
       const part = numbers.subarray(group * GROUP, (group + 1) * GROUP);
-      const share = largest > 0 && scale === scale ? fround(Math.sqrt(fround(absmax(part) / largest))) : 0;
+      const share = scale > 0 ? fround(Math.sqrt(fround(absmax(part) / largest))) : 0;
       const c = roundToEven(fround(255 * share));
       bytes[layout.factors + row * layout.groups + group] = c;
       const own = fround(scale * (factorOf[c] as number));
@@ -126,16 +126,22 @@ export function quantize(values: ArrayLike<number>, dtype: QuantizedDType, shape
   return bytes;
 }
 
-/** The numbers that the bytes of a matrix stand for. */
-export function dequantize(bytes: Uint8Array, dtype: QuantizedDType, shape: Shape): Float32Array {
+/** The numbers that the bytes of a matrix stand for: of all its rows, or of those from `first` up to and without `end`. */
+export function dequantize(
+  bytes: Uint8Array,
+  dtype: QuantizedDType,
+  shape: Shape,
+  { first = 0, end }: { readonly first?: number; readonly end?: number } = {},
+): Float32Array {
   const layout = quantizedLayout(dtype, shape);
-  const { rows, columns, rowBytes, groups } = layout;
+  const { columns, rowBytes, groups } = layout;
+  const last = end ?? layout.rows;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const values = new Float32Array(rows * columns);
-  for (let row = 0; row < rows; row++) {
+  const values = new Float32Array((last - first) * columns);
+  for (let row = first; row < last; row++) {
     const scale = view.getFloat32(layout.scales + 4 * row, true);
     for (let k = 0; k < columns; k++) {
-      const at = row * columns + k;
+      const at = (row - first) * columns + k;
       if (dtype === "i8") {
         values[at] = view.getInt8(row * rowBytes + k) * scale;
         continue;

@@ -13,6 +13,7 @@ export {
   Model,
   type ModelParts,
 } from "./model.js";
+export { dtypesOf, type Quantization, quantizations } from "./quantize.js";
 export { type ResidentWeights, type TensorSpec, weightsLayout } from "./resident.js";
 export {
   type TrainedOptions,

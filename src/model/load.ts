@@ -8,6 +8,7 @@ import { loadTokenizer, type Tokenizer } from "../tokens/index.js";
 import { type LlamaConfig, parseConfig, readConfig } from "./config.js";
 import { type Family, families } from "./families/index.js";
 import { type ComputeDType, Model } from "./model.js";
+import { type Quantization, quantizeSpecs } from "./quantize.js";
 import { loadResident, weightsLayout } from "./resident.js";
 import { CheckpointError, openCheckpoint, openLlama2c } from "./weights/index.js";
 
@@ -18,6 +19,12 @@ export interface LoadOptions {
   readonly dtype?: ComputeDType;
   /** Longest text in tokens to prepare positions for. @default what config.json allows, at most 4096 */
   readonly contextTokens?: number;
+  /**
+   * Hold the linear layers of the blocks in few bits: "int8" takes half of bf16's bytes, "int4" and "nf4" a bit more than a quarter.
+   * Embeddings, norms, biases and the head stay in `dtype`. An adapter trains on it; the quantised weights themselves do not.
+   * @default not
+   */
+  readonly quantize?: Quantization | undefined;
 }
 
 /**
@@ -32,10 +39,17 @@ export function sketchModel(
     device,
     dtype,
     contextTokens,
-  }: { readonly device: Device; readonly dtype: ComputeDType; readonly contextTokens: number },
+    quantize,
+  }: {
+    readonly device: Device;
+    readonly dtype: ComputeDType;
+    readonly contextTokens: number;
+    readonly quantize?: Quantization | undefined;
+  },
 ): Model {
   checkDType(families[config.family], config.family, dtype, device);
-  const specs = families[config.family].tensors(config, dtype, contextTokens);
+  const family = families[config.family];
+  const specs = quantizeSpecs(family.tensors(config, dtype, contextTokens), family.linears(config), quantize);
   const { placements, bytes } = weightsLayout(specs);
   const arena = device.allocate("weights", bytes);
   const weights = {
@@ -46,14 +60,15 @@ export function sketchModel(
     unused: [],
     faults: [],
   };
-  return new Model({ name: config.family, folder: "", config, tokenizer, device, dtype, contextTokens, weights });
+  const parts = { name: config.family, folder: "", config, tokenizer, device, dtype, quantize, contextTokens, weights };
+  return new Model(parts);
 }
 
 /** A loaded model's shapes on a device made by sketchDevice: the same places, and none of its values. */
 export function sketchOf(model: Model, device: Device): Model {
-  const { name, folder, config, tokenizer, dtype, contextTokens, weights } = model;
-  const arena = device.allocate("weights", weights.bytes);
-  return new Model({ name, folder, config, tokenizer, device, dtype, contextTokens, weights: { ...weights, arena } });
+  const { name, folder, config, tokenizer, dtype, quantize, contextTokens } = model;
+  const weights = { ...model.weights, arena: device.allocate("weights", model.weights.bytes) };
+  return new Model({ name, folder, config, tokenizer, device, dtype, quantize, contextTokens, weights });
 }
 
 /** Tokens of context that loadModel prepares where nothing is said. */
@@ -89,10 +104,12 @@ export async function loadModel(at: string, options: LoadOptions = {}): Promise<
     const device = typeof options.device === "object" ? options.device : await openDevice(options.device ?? "auto");
     const dtype = options.dtype ?? defaultDType(device);
     checkDType(families[config.family], config.family, dtype, device);
-    const specs = families[config.family].tensors(config, dtype, wanted);
+    const family = families[config.family];
+    const specs = quantizeSpecs(family.tensors(config, dtype, wanted), family.linears(config), options.quantize);
     const weights = await loadResident(device, file, specs);
     const name = path.basename(path.resolve(at));
-    return new Model({ name, folder, config, tokenizer, device, dtype, contextTokens: wanted, weights });
+    const { quantize } = options;
+    return new Model({ name, folder, config, tokenizer, device, dtype, quantize, contextTokens: wanted, weights });
   } finally {
     await file.close();
   }

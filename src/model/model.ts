@@ -6,6 +6,7 @@ import { linear, type Placements, type Tensor, type Trace } from "../graph/index
 import type { Tokenizer } from "../tokens/index.js";
 import type { LlamaConfig } from "./config.js";
 import { families } from "./families/index.js";
+import type { Quantization } from "./quantize.js";
 import type { ResidentWeights } from "./resident.js";
 import type { TrainedTensors } from "./trained.js";
 
@@ -46,6 +47,8 @@ export interface ModelParts {
   readonly tokenizer: Tokenizer;
   readonly device: Device;
   readonly dtype: ComputeDType;
+  /** What frozen linear layers are held in, where that is not `dtype`. */
+  readonly quantize?: Quantization | undefined;
   /** Longest text, in tokens, that positions were prepared for. */
   readonly contextTokens: number;
   readonly weights: ResidentWeights;
@@ -58,6 +61,7 @@ export class Model {
   readonly tokenizer: Tokenizer;
   readonly device: Device;
   readonly dtype: ComputeDType;
+  readonly quantize: Quantization | undefined;
   readonly contextTokens: number;
   readonly weights: ResidentWeights;
 
@@ -76,6 +80,7 @@ export class Model {
       tokenizer: this.tokenizer,
       device: this.device,
       dtype: this.dtype,
+      quantize: this.quantize,
       contextTokens: this.contextTokens,
       weights: this.weights,
     } = parts);

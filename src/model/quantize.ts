@@ -5,7 +5,7 @@ import { elementBytes, type FloatDType } from "../engine/dtype.js";
 import { neutralUniforms } from "../engine/ops.js";
 import { align, type Buffer, bufferBytes, type Category, categories, type Program } from "../engine/program.js";
 import { type QuantizedDType, quantizedLayout, quantizedShapeProblem } from "../engine/quantized.js";
-import type { LinearSite } from "./model.js";
+import type { LinearSite, Model } from "./model.js";
 import type { TensorSpec } from "./resident.js";
 import { addFaults, faultsIn, type WeightFault } from "./weights/faults.js";
 import type { TensorFile } from "./weights/index.js";
@@ -13,6 +13,11 @@ import type { TensorFile } from "./weights/index.js";
 /** What frozen linear layers are held in: 8 bits with a scale per row, or 4 bits with a scale per 64 numbers. */
 export const quantizations = ["int8", "int4", "nf4"] as const;
 export type Quantization = (typeof quantizations)[number];
+
+/** For people: "bf16", or "bf16, linear layers in nf4". */
+export function dtypesOf({ dtype, quantize }: Pick<Model, "dtype" | "quantize">): string {
+  return quantize === undefined ? dtype : `${dtype}, linear layers in ${quantize}`;
+}
 
 const formats: Readonly<Record<Quantization, QuantizedDType>> = { int8: "i8", int4: "i4", nf4: "nf4" };
 
@@ -43,7 +48,7 @@ export function quantizeSpecs(
 }
 
 /** Bytes of a checkpoint that are on their way at a time. */
-const STAGE_BYTES = 8 << 20;
+export const STAGE_BYTES = 8 << 20;
 
 interface Matrix {
   readonly name: string;
@@ -60,7 +65,7 @@ interface Stage {
 
 /**
  * Reads matrices some rows at a time, lets the device quantise them and puts the codes where they belong, so that no more than
- * `STAGE_BYTES` of numbers, or one row, are held beside the result.
+ * `stageBytes` of numbers, or one row, are held beside the result.
  */
 export class Quantizer {
   #stage: { readonly key: string; readonly value: Stage } | undefined;
@@ -68,6 +73,7 @@ export class Quantizer {
   constructor(
     readonly device: Device,
     readonly file: TensorFile,
+    readonly stageBytes = STAGE_BYTES,
   ) {}
 
   /** One tensor of the checkpoint to its place in an arena; what of it is not finite. */
@@ -76,7 +82,7 @@ export class Quantizer {
     const [rows, columns] = shape as [number, number];
     const from = this.#numbersOf(name);
     const rowBytes = columns * elementBytes[from];
-    const most = Math.max(1, Math.floor(STAGE_BYTES / rowBytes));
+    const most = Math.max(1, Math.floor(this.stageBytes / rowBytes));
     const whole = quantizedLayout(dtype, shape);
     let fault: WeightFault | undefined;
     let row = 0;

@@ -78,7 +78,8 @@ async function findInWeights(model: Model): Promise<string | undefined> {
       const { scales, rows } = quantizedLayout(dtype, shape);
       const stored = (await arena.read(offset + scales, 4 * rows)).slice();
       const row = firstNonFinite(new Float32Array(stored.buffer));
-      if (row !== undefined) return `base weight "${name}" was quantised from numbers that are not finite, in row ${row}`;
+      if (row !== undefined)
+        return `base weight "${name}" was quantised from numbers that are not finite, in row ${row}`;
       continue;
     }
     const bytes = sizeOf(shape) * elementBytes[dtype];

@@ -61,6 +61,8 @@ export type TrainEvent = At &
         readonly recompute?: readonly Recompute[];
         readonly device: string;
         readonly dtype: string;
+        /** What frozen linear layers are held in, where that is not `dtype`. */
+        readonly quantize?: string;
       }
     | { readonly kind: "checked"; readonly findings: readonly Finding[] }
     | {

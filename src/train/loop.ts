@@ -114,6 +114,7 @@ export class Loop {
       recompute: tellChoices(plan.recompute),
       device: model.device.name,
       dtype: model.dtype,
+      ...(model.quantize && { quantize: model.quantize }),
     });
 
     const stepper = Stepper.open(model, plan);

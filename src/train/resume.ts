@@ -20,8 +20,8 @@ const free: readonly (keyof ResolvedOptions)[] = [
 
 /** What a run is told by: its options and its model. */
 export function comparable(options: ResolvedOptions, model: Model): Readonly<Record<string, unknown>> {
-  const { name, dtype, device, trained } = model;
-  return { ...options, model: name, dtype, device: device.name, trainedParameters: trained?.parameterCount };
+  const { name, dtype, quantize, device, trained } = model;
+  return { ...options, model: name, dtype, quantize, device: device.name, trainedParameters: trained?.parameterCount };
 }
 
 /** Rows that went through the model at once when a checkpoint was written; runs of before there was a choice took the batch. */

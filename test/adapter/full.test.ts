@@ -45,6 +45,14 @@ describe("trainFully", () => {
     );
   });
 
+  test("a quantised base is refused, naming the tensor and what to do instead", async () => {
+    const device = referenceDevice();
+    expect(await refusalOf(trainFully(await tinyModel(device, { quantize: "nf4" })))).toBe(
+      'trainFully: "model.layers.0.self_attn.q_proj.weight" is held in nf4, which does not train; load the model without `quantize`, or train an adapter on it with attachLora',
+    );
+    expect(device.allocated().trained).toBe(0);
+  });
+
   test.skipIf(!existsSync(stories))(
     "what is saved is a model folder with the same values (needs ../shared)",
     async () => {

@@ -52,6 +52,17 @@ describe("tunebook plan", () => {
     expect(code).toBe(0);
   });
 
+  test("counts linear layers in few bits as loading would hold them", async () => {
+    const { code, stdout } = await tunebook("plan", folder, "--dtype", "bf16", "--quantize", "nf4", "--batch-size", "1");
+    expect(stdout).toContain("6,738,415,616 parameters in bf16, linear layers in nf4 on ");
+    // A layer's matrices: half a byte a number, a byte for 64 of them, 4 bytes a row. The rest: embedding, head, norms, angles.
+    const [h, m] = [4096, 11008];
+    const linears = 32 * ((4 * h * h + 3 * h * m) * (1 / 2 + 1 / 64) + 4 * (5 * h + 2 * m));
+    const rest = 2 * (2 * 32000 * h + 65 * h) + 2 * 4 * 4096 * 64;
+    expect(stdout).toMatch(new RegExp(`weights .* ${(linears + rest).toLocaleString("en")} B`));
+    expect(code).toBe(0);
+  });
+
   test("chooses what is fastest within a budget, and says what the alternatives need", async () => {
     const { code, stdout } = await tunebook("plan", folder, "--dtype", "bf16", "--budget", "16GiB");
     expect(stdout).toMatch(/^fits 16\.0 GiB, with [\d.]+ [MG]iB to spare$/m);

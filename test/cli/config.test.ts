@@ -23,6 +23,7 @@ test("paths are relative to the file's folder, absolute ones stay, and other opt
     model: "models/base",
     device: "cpu",
     dtype: "f32",
+    quantize: "nf4",
     lora: { rank: 4 },
     data: "../rows.jsonl",
     validation: 0.1,
@@ -34,6 +35,7 @@ test("paths are relative to the file's folder, absolute ones stay, and other opt
     model: path.join(folder, "models", "base"),
     device: "cpu",
     dtype: "f32",
+    quantize: "nf4",
     lora: { rank: 4 },
     train: {
       data: path.join(path.dirname(folder), "rows.jsonl"),

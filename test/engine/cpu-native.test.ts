@@ -63,6 +63,21 @@ const damages: readonly {
     message: /^input x has dtype i32, expected f32 or bf16 or f16$/,
   },
   {
+    what: "a matrix in few bits outside the weights",
+    damage: (program) => withBuffer(program, "w", { dtype: "i8" }),
+    message: /^buffer \d: the arena's code, expected that of weights for a quantised matrix, is 4$/,
+  },
+  {
+    what: "an odd number of columns in 4 bits",
+    damage: (program) => withBuffer(program, "w", { dtype: "nf4", shape: [3, 5] }),
+    message: /^buffer \d: the columns, expected an even number in 4 bits, is 5$/,
+  },
+  {
+    what: "few bits for what is no matrix",
+    damage: (program) => withBuffer(program, "w", { dtype: "i8", shape: [12] }),
+    message: /^buffer \d: the rank, expected 2 for a quantised matrix, is 1$/,
+  },
+  {
     what: "a place beyond the arena",
     damage: (program) => withBuffer(program, "y", { offset: 1 << 20 }),
     message: /^buffer \d: its end, beyond its arena, is \d+$/,

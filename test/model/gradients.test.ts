@@ -2,12 +2,15 @@
 
 import { describe, expect, test } from "vitest";
 import type { Device } from "../../src/engine/index.js";
+import { dequantize, isQuantized, quantize as quantizeMatrix } from "../../src/engine/quantized.js";
 import { referenceDevice } from "../../src/engine/reference/index.js";
 import type { Model } from "../../src/model/model.js";
+import { quantizations } from "../../src/model/quantize.js";
+import type { TensorSpec } from "../../src/model/resident.js";
 import { type TrainedTensor, TrainedTensors } from "../../src/model/trained.js";
 import { expectClose } from "../close.js";
 import { lossOf, trainedTokens, withAdapters } from "./batch-loss.js";
-import { tinyModel } from "./tiny.js";
+import { seededValues, tinyModel } from "./tiny.js";
 
 async function expectFiniteDifferences(device: Device, model: Model): Promise<void> {
   const trained = model.trained as TrainedTensors;
@@ -55,6 +58,33 @@ describe("gradients of a whole Llama", () => {
     const device = referenceDevice({ exact: true });
     await expectFiniteDifferences(device, await withAdapters(device, await tinyModel(device)));
   });
+
+  test.each(quantizations)("of adapters on a base in %s equal central differences", async (quantize) => {
+    const device = referenceDevice({ exact: true });
+    await expectFiniteDifferences(device, await withAdapters(device, await tinyModel(device, { quantize })));
+  });
+
+  test.each(quantizations)(
+    "of adapters on a base in %s are those on the numbers its codes stand for",
+    async (quantize) => {
+      const gradientsOn = async (base: Model) => {
+        const model = await withAdapters(base.device, base);
+        const { gradient, loss } = await (await lossOf(base.device, model)).run();
+        return { loss, gradients: await Promise.all((model.trained as TrainedTensors).list.map(gradient)) };
+      };
+      const device = referenceDevice({ exact: true });
+      const coarse = await tinyModel(device, { quantize });
+      const values = (spec: TensorSpec, at: number) => {
+        const { dtype } = coarse.weights.specs.get(spec.name) as TensorSpec;
+        const plain = seededValues(spec, at);
+        return isQuantized(dtype) ? dequantize(quantizeMatrix(plain, dtype, spec.shape), dtype, spec.shape) : plain;
+      };
+      const [found, expected] = [await gradientsOn(coarse), await gradientsOn(await tinyModel(device, { values }))];
+      expect(found).toEqual(expected);
+      const fine = await gradientsOn(await tinyModel(device));
+      expect(found.loss).not.toBe(fine.loss);
+    },
+  );
 
   test.each([
     { tied: false, qkvBias: false, family: "llama" },

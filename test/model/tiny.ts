@@ -5,6 +5,7 @@ import { normalAt } from "../../src/engine/random.js";
 import type { LlamaConfig } from "../../src/model/config.js";
 import { families } from "../../src/model/families/index.js";
 import { type ComputeDType, Model } from "../../src/model/model.js";
+import { type Quantization, quantizeSpecs } from "../../src/model/quantize.js";
 import { loadResident, type TensorSpec } from "../../src/model/resident.js";
 import { convert, type TensorFile } from "../../src/model/weights/index.js";
 import type { Tokenizer } from "../../src/tokens/index.js";
@@ -59,6 +60,7 @@ export function seededValues(spec: TensorSpec, at: number): Float32Array {
 export interface TinyOptions {
   readonly config?: Partial<LlamaConfig>;
   readonly dtype?: ComputeDType;
+  readonly quantize?: Quantization;
   readonly values?: (spec: TensorSpec, at: number) => Float32Array;
   readonly tokenizer?: Tokenizer;
 }
@@ -67,7 +69,9 @@ export async function tinyModel(device: Device, options: TinyOptions = {}): Prom
   const { dtype = "f32", values = seededValues, tokenizer = letters } = options;
   const config = { ...tinyConfig, ...options.config };
   const { contextTokens } = config;
-  const specs = families[config.family].tensors(config, dtype, contextTokens);
+  const family = families[config.family];
+  const { quantize } = options;
+  const specs = quantizeSpecs(family.tensors(config, dtype, contextTokens), family.linears(config), quantize);
   const stored = new Map(specs.flatMap((spec, at) => (spec.values ? [] : [[spec.name, values(spec, at)] as const])));
   const file: TensorFile = {
     path: "memory",
@@ -88,5 +92,15 @@ export async function tinyModel(device: Device, options: TinyOptions = {}): Prom
     close: async () => undefined,
   };
   const weights = await loadResident(device, file, specs);
-  return new Model({ name: "tiny", folder: "tiny", config, tokenizer, device, dtype, contextTokens, weights });
+  return new Model({
+    name: "tiny",
+    folder: "tiny",
+    config,
+    tokenizer,
+    device,
+    dtype,
+    quantize,
+    contextTokens,
+    weights,
+  });
 }

@@ -4,9 +4,9 @@ import { EngineError } from "../device.js";
 import type { Shape } from "../dtype.js";
 import type { HostArena, Place } from "../host.js";
 import { decode, encodeInto } from "../number.js";
-import { dequantize, isQuantized, quantize } from "../quantized.js";
 import type { Uniforms } from "../ops.js";
 import { bufferBytes } from "../program.js";
+import { dequantize, isQuantized, quantize } from "../quantized.js";
 import type { Tensor, Tf } from "./load.js";
 
 export interface Operand {

@@ -30,10 +30,7 @@ export interface TensorFile {
    * `offset` counts bytes of the wanted dtype from the start of the tensor.
    * @throws CheckpointError when the tensor is missing, or holds no floating-point numbers.
    */
-  pieces(
-    name: string,
-    dtype: FloatDType,
-  ): AsyncGenerator<{ readonly offset: number; readonly data: Uint8Array }>;
+  pieces(name: string, dtype: FloatDType): AsyncGenerator<{ readonly offset: number; readonly data: Uint8Array }>;
   close(): Promise<void>;
 }
 

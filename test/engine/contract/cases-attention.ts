@@ -1,5 +1,6 @@
 // Cases of the contract for attention: grouped queries, and every kind of mask that a range of keys can say.
 
+import type { FloatDType } from "../../../src/engine/dtype.js";
 import { roundTo } from "../../../src/engine/number.js";
 import { referenceDevice } from "../../../src/engine/reference/index.js";
 import { type OneOp, type Operand, runOne } from "./build.js";

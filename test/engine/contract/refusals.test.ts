@@ -116,6 +116,41 @@ const refusals: readonly Refusal[] = [
     one: withOperands(linear, { y: { ...of(2, 3), dtype: "bf16" } }),
     message: 'program "linear": op 0 linear: output y has dtype bf16, expected f32',
   },
+  // Matrices in few bits
+  {
+    one: withOperands(linear, { x: of(2, 5), w: { ...of(3, 5), dtype: "nf4", arena: "weights" } }),
+    message: 'program "linear": buffer 1 "w": shape is [3, 5], expected an even number of columns for nf4',
+  },
+  {
+    one: withOperands(linear, { w: { ...of(3, 2, 2), dtype: "i8", arena: "weights" } }),
+    message: 'program "linear": buffer 1 "w": shape is [3, 2, 2], expected a matrix [N, K] for i8',
+  },
+  {
+    one: withOperands(linear, { w: { ...of(3, 4), dtype: "i8" } }),
+    message: 'program "linear": buffer 1 "w": arena is activations, expected weights for i8',
+  },
+  {
+    one: withOperands(linear, { h: of(2, 2), b: { ...of(3, 2), dtype: "i4", arena: "weights" } }),
+    message: 'program "linear": op 0 linear: input b has dtype i4, expected f32 or bf16 or f16',
+  },
+  {
+    one: withOperands(headLoss, { w: { ...of(5, 4), dtype: "i8", arena: "weights" } }),
+    message: 'program "headLoss": op 0 headLoss: input w has dtype i8, expected f32 or bf16 or f16',
+  },
+  {
+    one: { op: "zero", operands: { x: { ...of(2, 4), dtype: "nf4", arena: "weights" } } },
+    message: 'program "zero": op 0 zero: output x has dtype nf4, expected f32 or bf16 or f16 or i32',
+  },
+  {
+    one: {
+      op: "cast",
+      operands: {
+        x: { ...of(2, 4), dtype: "i8", arena: "weights" },
+        y: { shape: [2, 4], dtype: "nf4", arena: "weights" },
+      },
+    },
+    message: 'program "cast": op 0 cast: output y has dtype nf4, expected f32 or bf16 or f16: input x is quantised too',
+  },
   // Attributes
   {
     one: withAttrs(attention, { kvHeads: 3 }),

@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { bytesOf } from "../../../src/engine/dtype.js";
+import { elementBytes } from "../../../src/engine/dtype.js";
 import { uniformAt } from "../../../src/engine/random.js";
 import {
   CheckpointError,
@@ -73,7 +73,7 @@ function numbersOf({ dtype, data }: StoredTensor): ArrayLike<number> {
   if (dtype === "I8") return new Int8Array(buffer);
   if (dtype === "U8" || dtype === "BOOL") return data;
   const bytes = convert(data, dtype, "f32") as Uint8Array;
-  return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / bytesOf.f32);
+  return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / elementBytes.f32);
 }
 
 describe("a file of torch.save is read to the bit:", () => {
