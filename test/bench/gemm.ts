@@ -5,7 +5,7 @@ import { loadAddon } from "../../src/engine/addon.js";
 import { cpuDevice } from "../../src/engine/cpu.js";
 import type { DType } from "../../src/engine/dtype.js";
 import type { OneOp } from "../engine/contract/build.js";
-import { measure, registerPeak } from "./one-op.js";
+import { measure, measureInTurns, registerPeak, type Seconds } from "./one-op.js";
 
 /** Rows, outputs, inputs. */
 type Size = readonly [number, number, number];
@@ -60,23 +60,21 @@ const quantizedSizes: readonly Size[] = [
 async function compareFormats(size: Size, dtype: "f32" | "bf16", product: typeof linear): Promise<string> {
   const formats = [dtype, "i8", "i4", "nf4"] as const;
   const flop = 2 * size[0] * size[1] * size[2];
-  const best = new Map<string, number>();
-  for (let round = 0; round < 4; round++) {
-    for (const format of formats) {
-      const { wall } = await measure(device, product(size, dtype, format), Math.max(1, Math.round(5e8 / flop)), 4);
-      best.set(format, Math.min(best.get(format) ?? Infinity, wall));
-    }
-  }
-  const cells = formats.map((format) => {
-    const wall = best.get(format) as number;
-    const ratio = (best.get(dtype) as number) / wall;
-    return `${format} ${(flop / wall / 1e9).toFixed(0)}${format === dtype ? "" : ` (x ${ratio.toFixed(2)})`}`;
+  const products = formats.map((format) => product(size, dtype, format));
+  const seconds = await measureInTurns(device, products, Math.max(1, Math.round(5e8 / flop)), 25);
+  const plain = seconds[0] as Seconds;
+  const cells = formats.map((format, i) => {
+    const { wall, processor } = seconds[i] as Seconds;
+    const ratios = `x ${(plain.wall / wall).toFixed(2)}, ${(plain.processor / processor).toFixed(2)}`;
+    return `${format} ${(flop / wall / 1e9).toFixed(0)}${format === dtype ? "" : ` (${ratios})`}`;
   });
   return `${product.name.padEnd(12)}${cells.join("  ")}`;
 }
 
 if (part !== "plain") {
-  console.log("GFLOP/s with a matrix in few bits (speed against the same product with a plain one)");
+  console.log(
+    "GFLOP/s with a matrix in few bits (speed against the same product with a plain one, by wall clock and by processor time)",
+  );
   for (const dtype of ["bf16", "f32"] as const) {
     for (const size of quantizedSizes) {
       for (const product of size[0] > 8 ? [linear, linearInput] : [linear]) {

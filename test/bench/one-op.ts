@@ -5,6 +5,8 @@ import { loadAddon } from "../../src/engine/addon.js";
 import type { Device } from "../../src/engine/device.js";
 import { sizeOf } from "../../src/engine/dtype.js";
 import { neutralUniforms } from "../../src/engine/ops.js";
+import { bufferBytes } from "../../src/engine/program.js";
+import { isQuantized } from "../../src/engine/quantized.js";
 import { Bench, type OneOp, programOf } from "../engine/contract/build.js";
 
 /** GFLOP/s of multiply-adds in registers, on all threads. */
@@ -25,23 +27,46 @@ function someNumbers(count: number): Float32Array {
   return Float32Array.from({ length: count }, (_, i) => ((i * 7919) % 1000) / 1000 - 0.5);
 }
 
+export interface Seconds {
+  wall: number;
+  processor: number;
+}
+
 /** Seconds of wall clock and of processor for one op, each the best of `rounds`; a round runs it `times` times. */
-export async function measure(device: Device, one: OneOp, times: number, rounds: number) {
-  const single = programOf(device, one);
-  const program = { ...single, ops: Array.from({ length: times }, () => single.ops).flat() };
-  const bench = new Bench(device, program);
-  for (const { name, shape } of program.buffers) {
-    await bench.write(name, one.operands[name]?.data ?? someNumbers(sizeOf(shape)));
+export async function measure(device: Device, one: OneOp, times: number, rounds: number): Promise<Seconds> {
+  return (await measureInTurns(device, [one], times, rounds))[0] as Seconds;
+}
+
+/** As measure, for ops that are compared: in every round each has its turn. */
+export async function measureInTurns(
+  device: Device,
+  ones: readonly OneOp[],
+  times: number,
+  rounds: number,
+): Promise<readonly Seconds[]> {
+  const ready = [];
+  for (const one of ones) {
+    const single = programOf(device, one);
+    const program = { ...single, ops: Array.from({ length: times }, () => single.ops).flat() };
+    const bench = new Bench(device, program);
+    for (const buffer of program.buffers) {
+      // Any bytes are a matrix in few bits, and all take the same time.
+      if (isQuantized(buffer.dtype)) {
+        await bench.arenas[buffer.arena]?.write(buffer.offset, new Uint8Array(bufferBytes(buffer)).fill(0x3c));
+      } else await bench.write(buffer.name, one.operands[buffer.name]?.data ?? someNumbers(sizeOf(buffer.shape)));
+    }
+    const executable = await device.compile(program, bench.arenas);
+    ready.push({ one, bench, executable, best: { wall: Infinity, processor: Infinity } });
   }
-  const executable = await device.compile(program, bench.arenas);
-  const best = { wall: Infinity, processor: Infinity };
   for (let round = 0; round < rounds; round++) {
-    const [start, used] = [performance.now(), process.cpuUsage()];
-    await executable.run({ ...neutralUniforms, ...one.uniforms });
-    const { user, system } = process.cpuUsage(used);
-    best.wall = Math.min(best.wall, (performance.now() - start) / 1e3 / times);
-    best.processor = Math.min(best.processor, (user + system) / 1e6 / times);
+    for (const { one, executable, best } of ready) {
+      const [start, used] = [performance.now(), process.cpuUsage()];
+      await executable.run({ ...neutralUniforms, ...one.uniforms });
+      const { user, system } = process.cpuUsage(used);
+      best.wall = Math.min(best.wall, (performance.now() - start) / 1e3 / times);
+      best.processor = Math.min(best.processor, (user + system) / 1e6 / times);
+    }
   }
-  bench.free();
-  return best;
+  for (const { bench } of ready) bench.free();
+  return ready.map(({ best }) => best);
 }

@@ -3,7 +3,7 @@
 
 import { loadAddon } from "../../src/engine/addon.js";
 import { cpuDevice } from "../../src/engine/cpu.js";
-import { bytesOf, type DType, sizeOf } from "../../src/engine/dtype.js";
+import { bytesOf, type DType } from "../../src/engine/dtype.js";
 import { plainName } from "../../src/engine/operands.js";
 import { type OpSpec, ops } from "../../src/engine/ops.js";
 import type { OneOp, Operand } from "../engine/contract/build.js";
@@ -53,7 +53,7 @@ function bytesMoved({ op, operands }: OneOp): number {
   const spec: OpSpec = ops[op];
   const bytes = (written: string) => {
     const operand = operands[plainName(written)];
-    return operand ? sizeOf(operand.shape) * bytesOf[operand.dtype ?? "f32"] : 0;
+    return operand ? bytesOf(operand.dtype ?? "f32", operand.shape) : 0;
   };
   const all = [...spec.inputs, ...spec.outputs, ...(op === "adamw" ? spec.outputs : [])];
   return all.reduce((sum, name) => sum + bytes(name), 0);

@@ -12,14 +12,13 @@ import { expectClose } from "../close.js";
 import { lossOf, trainedTokens, withAdapters } from "./batch-loss.js";
 import { seededValues, tinyModel } from "./tiny.js";
 
-async function expectFiniteDifferences(device: Device, model: Model): Promise<void> {
+async function expectFiniteDifferences(device: Device, model: Model, step = 2 ** -6): Promise<void> {
   const trained = model.trained as TrainedTensors;
   const { run } = await lossOf(device, model);
   const { gradient, totals } = await run();
   expect(totals[1]).toBe(trainedTokens);
   const analytic = new Map<string, Float32Array>();
   for (const tensor of trained.list) analytic.set(tensor.name, await gradient(tensor));
-  const step = 2 ** -6;
   for (const tensor of trained.list) {
     const values = await trained.read(tensor.name);
     const found = analytic.get(tensor.name) as Float32Array;
@@ -61,7 +60,8 @@ describe("gradients of a whole Llama", () => {
 
   test.each(quantizations)("of adapters on a base in %s equal central differences", async (quantize) => {
     const device = referenceDevice({ exact: true });
-    await expectFiniteDifferences(device, await withAdapters(device, await tinyModel(device, { quantize })));
+    // One of the slopes is steep and bends: a shorter step.
+    await expectFiniteDifferences(device, await withAdapters(device, await tinyModel(device, { quantize })), 2 ** -7);
   });
 
   test.each(quantizations)(
