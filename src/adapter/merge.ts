@@ -3,7 +3,7 @@
 import { mkdir } from "node:fs/promises";
 import path from "node:path";
 import { setImmediate } from "node:timers/promises";
-import { bytesOf, sizeOf } from "../engine/dtype.js";
+import { elementBytes, sizeOf } from "../engine/dtype.js";
 import type { ComputeDType, Model, WeightUpdate } from "../model/index.js";
 import { convert, replaceFile, type StoredTensor, storedAs, writeSafetensors } from "../model/weights/index.js";
 import { firstNonFinite } from "../train/finite.js";
@@ -34,7 +34,7 @@ export async function writeMerged(
     throw new RangeError(`mergeAdapter: nothing of "${model.name}" trains; load or attach an adapter first`);
   const updates = new Map((trained.options.updates ?? []).map((update) => [update.weight, update]));
   const stored = [...base.weights.specs.values()].filter(({ values }) => values === undefined);
-  const shards = split(stored, bytesOf[saveAs], shardBytes);
+  const shards = split(stored, elementBytes[saveAs], shardBytes);
   await mkdir(folder, { recursive: true });
   const files = shards.map((_, i) => shardName(i, shards.length));
   for (const [i, names] of shards.entries()) {
@@ -54,7 +54,7 @@ export async function writeMerged(
   }
   if (files.length > 1) {
     const weightMap = Object.fromEntries(shards.flatMap((names, i) => names.map((name) => [name, files[i]])));
-    const total = stored.reduce((sum, { shape }) => sum + sizeOf(shape) * bytesOf[saveAs], 0);
+    const total = stored.reduce((sum, { shape }) => sum + sizeOf(shape) * elementBytes[saveAs], 0);
     const index = { metadata: { total_size: total }, weight_map: weightMap };
     await replaceFile(path.join(folder, "model.safetensors.index.json"), [
       new TextEncoder().encode(`${JSON.stringify(index, undefined, 2)}\n`),

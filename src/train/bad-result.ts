@@ -4,6 +4,7 @@ import { setImmediate } from "node:timers/promises";
 import { type Arena, type Category, type Device, neutralUniforms, type Program } from "../engine/index.js";
 import { decode } from "../engine/number.js";
 import { type Buffer, bufferBytes } from "../engine/program.js";
+import { isQuantized } from "../engine/quantized.js";
 import { firstNonFinite } from "./finite.js";
 
 export interface BadResult {
@@ -46,7 +47,9 @@ export async function firstBadResult(
 }
 
 async function findIn(arena: Arena, buffer: Buffer): Promise<{ value: number; at: number } | undefined> {
-  const values = decode(await arena.read(buffer.offset, bufferBytes(buffer)), buffer.dtype);
+  const { dtype } = buffer;
+  if (isQuantized(dtype)) return undefined; // no op of a model writes codes
+  const values = decode(await arena.read(buffer.offset, bufferBytes(buffer)), dtype);
   const at = firstNonFinite(values);
   return at === undefined ? undefined : { value: values[at] as number, at };
 }

@@ -3,8 +3,8 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, test } from "vitest";
-import { loadAdapter, saveAdapter } from "../../src/adapter/index.js";
 import { unfuseB } from "../../src/adapter/fused.js";
+import { loadAdapter, saveAdapter } from "../../src/adapter/index.js";
 import { plainName } from "../../src/adapter/names.js";
 import { referenceDevice } from "../../src/engine/reference/index.js";
 import { type Model, openTensors, openTorch, type StoredTensor, writeSafetensors } from "../../src/model/index.js";

@@ -53,7 +53,16 @@ describe("tunebook plan", () => {
   });
 
   test("counts linear layers in few bits as loading would hold them", async () => {
-    const { code, stdout } = await tunebook("plan", folder, "--dtype", "bf16", "--quantize", "nf4", "--batch-size", "1");
+    const { code, stdout } = await tunebook(
+      "plan",
+      folder,
+      "--dtype",
+      "bf16",
+      "--quantize",
+      "nf4",
+      "--batch-size",
+      "1",
+    );
     expect(stdout).toContain("6,738,415,616 parameters in bf16, linear layers in nf4 on ");
     // A layer's matrices: half a byte a number, a byte for 64 of them, 4 bytes a row. The rest: embedding, head, norms, angles.
     const [h, m] = [4096, 11008];

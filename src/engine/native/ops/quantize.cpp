@@ -73,7 +73,7 @@ void quantizeRow(const Operand& y, const QuantizedLayout& layout, int64_t n, con
   if (y.type == DType::i8) return quantizeWhole(from, columns, scale, codes);
   for (int64_t group = 0; group < layout.groups; group++) {
     const int64_t at = group * kGroup, count = least(kGroup, columns - at);
-    const float share = most > 0 ? __builtin_sqrtf(absmax(from + at, count) / most) : 0;
+    const float share = scale > 0 ? __builtin_sqrtf(absmax(from + at, count) / most) : 0;
     const auto factor = static_cast<uint8_t>(__builtin_rintf(255.0f * share));
     data[layout.factors + n * layout.groups + group] = factor;
     quantizeGroup(y.type, from + at, count, scale * kFactors.of[factor], codes + at / 2);
