@@ -100,6 +100,7 @@ void widenInto(const Operand& from, float* out) {
 
 /** sums[t] = x[t] · row j of w, where `wide` is x in f32. */
 void dotRow(const Operand& x, const float* wide, const Operand& w, int64_t j, float* sums) {
+  if (isQuantized(w.type)) return dotQuantized(x, wide, w, j, sums);
 #if defined(__AVX512BF16__)
   if (x.type == DType::bf16 && w.type == DType::bf16) {
     return dotPairs(x.shape[0], x.as<bf16>(), x.shape[1], w.as<bf16>() + j * x.shape[1], sums);
@@ -120,8 +121,7 @@ void linearFew(const Op& op, Run& run) {
   run.pieces(n, 16, [&](int64_t from, int64_t to) {
     for (int64_t j = from; j < to; j++) {
       float sums[kFewRows], updates[kFewRows] = {}, shift = 0;
-      if (isQuantized(w.type)) dotQuantized(x, wide, w, j, sums);
-      else dotRow(x, wide, w, j, sums);
+      dotRow(x, wide, w, j, sums);
       if (h.present) dotRow(h, wideH, b, j, updates);
       if (bias.present) {
         withType(bias.type, [&](auto* type) { shift = widen(bias.as<std::remove_pointer_t<decltype(type)>>()[j]); });
