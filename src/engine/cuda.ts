@@ -78,6 +78,7 @@ export function cudaDevice(options: CudaOptions = {}): CudaDevice {
       threads: card?.multiprocessors ?? 1,
       memoryBytes: card?.bytes,
       computeDTypes: ["bf16", "f16", "f32"],
+      noQuantized: "its kernels read whole numbers of 16 or 32 bits",
     },
     workspaceBytes: cudaWorkspaceBytes,
     freeMemory: () => describeMemory(state()),

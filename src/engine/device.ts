@@ -15,6 +15,8 @@ export interface DeviceInfo {
   readonly computeDTypes: readonly DType[];
   /** Why activations cannot have 16 bits, on a device where they cannot. */
   readonly no16Bits?: string;
+  /** Why it cannot read matrices in few bits (quantized.ts); absent where it can. */
+  readonly noQuantized?: string;
 }
 
 /** An op with the shapes of its operands, before it has a place in memory. Absent operands are undefined. */

@@ -11,6 +11,7 @@ import {
 import { type Arena, type Device, type DeviceInfo, EngineError, type Executable, type ShapedOp } from "./device.js";
 import { type Uniforms, uniforms } from "./ops.js";
 import { type Category, categories, type Program, serialize } from "./program.js";
+import { isQuantized } from "./quantized.js";
 import { checkUniforms, validateProgram } from "./validate.js";
 
 /** What one native device has of its own. */
@@ -77,6 +78,10 @@ export class NativeDevice implements Device {
     this.checkAlive();
     const where = `program ${JSON.stringify(program.name)}`;
     validateProgram(program, arenas, this.info.computeDTypes);
+    const coded = program.buffers.find(({ dtype }) => isQuantized(dtype));
+    if (coded && this.info.noQuantized !== undefined) {
+      throw new EngineError(`${where}: ${this.name} does not read ${coded.dtype}: ${this.info.noQuantized}`);
+    }
     const own = categories.map((category) => {
       const arena = arenas[category];
       if (arena === undefined) return undefined;

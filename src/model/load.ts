@@ -104,6 +104,7 @@ export async function loadModel(at: string, options: LoadOptions = {}): Promise<
     const device = typeof options.device === "object" ? options.device : await openDevice(options.device ?? "auto");
     const dtype = options.dtype ?? defaultDType(device);
     checkDType(families[config.family], config.family, dtype, device);
+    checkQuantized(options.quantize, device);
     const family = families[config.family];
     const specs = quantizeSpecs(family.tensors(config, dtype, wanted), family.linears(config), options.quantize);
     const weights = await loadResident(device, file, specs);
@@ -123,6 +124,14 @@ async function placeOf(at: string): Promise<{ readonly folder: string; readonly 
   await own?.close();
   const config = own?.metadata["config"];
   return { folder, config: config === undefined ? readConfig(folder) : parseConfig(JSON.parse(config), at) };
+}
+
+/** @throws RangeError when the device cannot read quantised matrices, with the reason. */
+function checkQuantized(quantize: Quantization | undefined, { name, info }: Device): void {
+  if (quantize === undefined || info.noQuantized === undefined) return;
+  throw new RangeError(
+    `${name} does not read \`quantize: "${quantize}"\`: ${info.noQuantized}; leave it out, or load the model with \`device: "cpu"\``,
+  );
 }
 
 /** @throws RangeError when the device does not compute in the dtype, or the family overflows in it, with the reason and what to take. */
