@@ -7,30 +7,23 @@ import { setImmediate } from "node:timers/promises";
 import { totalBytes } from "../engine/index.js";
 import type { Model, TrainedTensors } from "../model/index.js";
 import type { Batch } from "../tokens/index.js";
+import { certify, refuseUnsound } from "./certificate.js";
 import { type Checkpoint, type CheckpointState, readCheckpoint, writeCheckpoint } from "./checkpoint.js";
 import type { RunControl } from "./control.js";
 import { type Dataset, encodeData } from "./dataset.js";
 import { diagnose } from "./diagnose.js";
-import type { Answer, Finding, MemoryBytes, TrainEvent } from "./events.js";
+import type { Answer, TrainEvent } from "./events.js";
 import { Feed, shapesOf } from "./feed.js";
 import { planFastest } from "./fit.js";
 import { openRunFolder, type RunPlace, runFiles, writeRunFile } from "./folder.js";
-import {
-  checkData,
-  checkGradients,
-  checkLossScale,
-  checkStart,
-  checkWarmup,
-  checkWeights,
-  tellBudget,
-  tellChoices,
-} from "./health.js";
+import { tellChoices } from "./health.js";
 import type { EventLog } from "./log.js";
 import { LossScaler } from "./loss-scaler.js";
-import type { OpenSampler, ResolvedOptions, Sampler, TrainOptions } from "./options.js";
+import type { ResolvedOptions, TrainOptions } from "./options.js";
 import { addBytes } from "./plan.js";
 import { checkResumable, comparable, dividedBy } from "./resume.js";
 import type { TrainResult } from "./run.js";
+import { Sampling } from "./sampling.js";
 import { rateFactor, type Schedule, warmupUpdates } from "./schedule.js";
 import { Stepper } from "./step.js";
 
@@ -42,12 +35,11 @@ interface Parts {
   readonly stepper: Stepper;
   readonly feed: Feed;
   readonly data: Dataset;
-  readonly sampler: OpenSampler | undefined;
 }
 
 export class Loop {
   readonly #trained: TrainedTensors;
-  readonly #sampler: Sampler | undefined;
+  readonly #sampling: Sampling;
   #done = 0;
   #peak: number;
   #firstLoss: number | undefined;
@@ -75,7 +67,7 @@ export class Loop {
     this.#trained = model.trained as TrainedTensors;
     this.#peak = options.learningRate;
     if (model.dtype === "f16") this.#scaler = new LossScaler(options, this.#names);
-    this.#sampler = given.sampler?.(model, options);
+    this.#sampling = new Sampling(given.sampler?.(model, options), options);
   }
 
   async run(started: number): Promise<TrainResult> {
@@ -90,10 +82,9 @@ export class Loop {
     for (const event of events) if (event.kind === "updated") this.#lastLoss = event.loss;
     await this.log.openFile(path.join(this.place.folder, runFiles.events));
 
-    const { samplePrompts } = this.options;
     const data = await this.#unlessStopped(() => encodeData(this.given, model.tokenizer, this.options, control.signal));
     if (!data) return this.#end(undefined, undefined);
-    const sampling = samplePrompts.length > 0 ? await this.#sampler?.plan(samplePrompts) : undefined;
+    const sampling = await this.#sampling.plan();
     const plan = await planFastest(model, this.options, shapesOf(data, this.options), sampling);
     const planned = sampling ? addBytes(plan.bytes, sampling) : plan.bytes;
     this.#planned = totalBytes(planned);
@@ -118,23 +109,23 @@ export class Loop {
     });
 
     const stepper = Stepper.open(model, plan);
-    const state = { stepper, feed, data, sampler: undefined as OpenSampler | undefined };
+    const parts = { stepper, feed, data };
     try {
-      if (sampling) state.sampler = await this.#sampler?.open(samplePrompts);
+      await this.#sampling.open();
       this.#start = await hashOf(this.#trained);
       if (checkpoint) await this.#restore(checkpoint, stepper, data);
-      const checked = await this.#unlessStopped(() => this.#check(stepper, feed, data, checkpoint));
-      if (checked) await this.#unlessStopped(() => this.#train(state));
+      const checked = await this.#unlessStopped(() => this.#check(parts, checkpoint !== undefined));
+      if (checked) await this.#unlessStopped(() => this.#train(parts));
       return await this.#end(stepper, data);
     } finally {
-      await state.sampler?.dispose();
+      await this.#sampling.dispose();
       await stepper.dispose();
     }
   }
 
   /** Update after update, serving what is asked between two. */
   async #train(parts: Parts): Promise<true> {
-    const { stepper, feed, data, sampler } = parts;
+    const { stepper, feed, data } = parts;
     const { options } = this;
     const warmup = warmupUpdates(options, feed.updates);
     const schedule = { scheduler: options.scheduler, updates: feed.updates, warmup };
@@ -155,12 +146,11 @@ export class Loop {
       await this.log.written();
       const last = this.#done === feed.updates;
       if (data.validation && (this.#done % evalEvery === 0 || last)) await this.#evaluate(stepper, feed);
-      if (sampler && (last || (options.sampleSteps !== undefined && this.#done % options.sampleSteps === 0))) {
-        await this.#sample(sampler, options.samplePrompts);
-      }
+      const due = last || (options.sampleSteps !== undefined && this.#done % options.sampleSteps === 0);
+      if (this.#sampling.isOpen && due) await this.#sample();
       if (this.#done % options.saveSteps === 0 && !last) await this.#save(stepper, data);
     }
-    await this.#serve(stepper, data, sampler);
+    await this.#serve(parts);
     return true;
   }
 
@@ -168,10 +158,11 @@ export class Loop {
    * The next update. In f16 one whose gradients overflow changes nothing and is tried again at a lower scale: no row is lost, and the
    * optimizer's steps and the schedule count the updates that were made.
    */
-  async #update({ stepper, data, sampler }: Parts, batches: readonly Batch[], schedule: Schedule) {
+  async #update(parts: Parts, batches: readonly Batch[], schedule: Schedule) {
     const { options, control } = this;
+    const { stepper } = parts;
     for (;;) {
-      await this.#serve(stepper, data, sampler);
+      await this.#serve(parts);
       control.signal.throwIfAborted();
       const learningRate = this.#peak * rateFactor(schedule, this.#done);
       const scale = this.#scaler?.scale;
@@ -230,46 +221,20 @@ export class Loop {
     };
   }
 
-  /** The health certificate. @throws RangeError when it refuses the run. */
-  async #check(stepper: Stepper, feed: Feed, data: Dataset, checkpoint: Checkpoint | undefined): Promise<true> {
-    const { options, control, model } = this;
-    const findings: Finding[] = [
-      ...(await checkData(data, model.tokenizer, options)),
-      checkWarmup(warmupUpdates(options, feed.updates), feed.updates),
-      checkWeights(model.weights),
-    ];
-    if (options.memoryBudget !== undefined) findings.push(tellBudget(options.memoryBudget, feed, stepper.plan));
-    const { first } = feed;
-    // Sound weights first: with others the passes through the model would fail, and could not say why.
-    if (model.weights.faults.length > 0) this.#conclude(findings);
-    const tuned = await stepper.loss([first], "tuned", control.signal);
-    if (!Number.isFinite(tuned.sum)) await this.#fail(stepper, [first], { loss: tuned.sum, gradientNorm: 0 });
-    if (!checkpoint) {
-      const base = await stepper.loss([first], "base", control.signal);
-      findings.push(checkStart(tuned.sum / tuned.count, base.sum / base.count));
-    }
-    const uniforms = { step: this.#done + 1, seed: options.seed };
-    const { norms, scale } = (await this.#scaler?.tryOut(stepper, first, uniforms, control.signal)) ?? {
-      norms: await stepper.gradientNorms(first, uniforms, { signal: control.signal }),
-      scale: undefined,
-    };
-    findings.push(
-      checkLossScale(this.given, model.dtype, this.#scaler?.scale, scale),
-      checkGradients(this.#names, norms),
-    );
-    this.#conclude(findings);
+  /** @throws RangeError when the health certificate refuses the run. */
+  async #check({ stepper, feed, data }: Parts, resumed: boolean): Promise<true> {
+    const findings = await certify({
+      ...{ model: this.model, given: this.given, options: this.options, scaler: this.#scaler, done: this.#done },
+      ...{ stepper, feed, data, resumed, signal: this.control.signal },
+      fail: (batches, result) => this.#fail(stepper, batches, result),
+    });
+    this.#tell({ kind: "checked", findings });
+    refuseUnsound(findings);
     return true;
   }
 
-  /** Tells the certificate. @throws RangeError when it refuses the run. */
-  #conclude(findings: readonly Finding[]): void {
-    this.#tell({ kind: "checked", findings });
-    const refused = findings.find(({ verdict }) => verdict === "refused");
-    if (refused) throw new RangeError(`train: refused before the first update: ${refused.check}: ${refused.message}`);
-  }
-
   /** What was asked since the last update; while paused, until the run goes on. */
-  async #serve(stepper: Stepper, data: Dataset, sampler: OpenSampler | undefined): Promise<void> {
+  async #serve({ stepper, data }: Parts): Promise<void> {
     const { control } = this;
     let told = false;
     for (;;) {
@@ -281,7 +246,7 @@ export class Loop {
       for (const request of control.takeRequests()) {
         try {
           if (request.kind === "save") request.done(await this.#save(stepper, data));
-          else request.done(await this.#sampleNow(sampler, request.prompts ?? this.options.samplePrompts));
+          else request.done(await this.#sample(request.prompts));
         } catch (error) {
           request.failed(error);
           if (request.kind === "save" || control.signal.aborted) throw error;
@@ -295,35 +260,8 @@ export class Loop {
     if (told && !control.stopReason) this.#tell({ kind: "resumed" });
   }
 
-  async #sampleNow(sampler: OpenSampler | undefined, prompts: readonly string[]): Promise<readonly Answer[]> {
-    if (prompts.length === 0)
-      throw new RangeError("run: expected prompts to sample, or `samplePrompts` among the options");
-    if (sampler && prompts.every((prompt) => this.options.samplePrompts.includes(prompt)))
-      return this.#sample(sampler, prompts);
-    if (!this.#sampler)
-      throw new RangeError("run: to sample needs a `sampler` among the options; `train` of the package brings one");
-    this.#checkRoom(await this.#sampler.plan(prompts));
-    const own = await this.#sampler.open(prompts);
-    try {
-      return await this.#sample(own, prompts);
-    } finally {
-      await own.dispose();
-    }
-  }
-
-  /** @throws RangeError when something beside the run would take it over its budget. */
-  #checkRoom(beside: MemoryBytes): void {
-    const { memoryBudget } = this.options;
-    const free = (memoryBudget ?? Number.POSITIVE_INFINITY) - this.#planned;
-    if (totalBytes(beside) <= free) return;
-    const megabytes = (count: number) => `${(count / 1e6).toFixed(1)} MB`;
-    throw new RangeError(
-      `run: to sample these prompts takes ${megabytes(totalBytes(beside))}, and ${megabytes(free)} of \`memoryBudget\` are free; ask shorter ones, or give them as \`samplePrompts\``,
-    );
-  }
-
-  async #sample(sampler: OpenSampler, prompts: readonly string[]): Promise<readonly Answer[]> {
-    const answers = await sampler.answer(prompts, this.control.signal);
+  async #sample(prompts?: readonly string[]): Promise<readonly Answer[]> {
+    const answers = await this.#sampling.answer(prompts, this.#planned, this.control.signal);
     this.#tell({ kind: "sampled", answers });
     return answers;
   }
