@@ -75,8 +75,8 @@ export {
   type Targets,
   trainFully,
 } from "./adapter/index.js";
-export { exportGguf, type GgufOptions } from "./model/index.js";
 export { type MergeOptions, type MergeReport, mergeAdapter } from "./merging.js";
+export { exportGguf, type GgufOptions } from "./model/index.js";
 
 // 6. The model speaks.
 

@@ -121,3 +121,21 @@ test("a folder that is taken, a bare base and a NaN are refused", async () => {
   );
   expect(existsSync(into)).toBe(false);
 });
+
+test("several adapters live on one base at once, each a model of its own", async () => {
+  const first = await tuned();
+  const second = await attachLora(first.base, { rank: 3, targets: ["v_proj"] });
+  for (const { name, shape } of second.trained?.list ?? []) await second.trained?.write(name, named(name, shape));
+  const rows = [{ ids: [1, 4, 7, 9] }];
+  const score = async (model: Model) => (await forward(model, rows)).logits[0] as Float32Array;
+  const [base, a, b] = [await score(first.base), await score(first), await score(second)];
+  expect(second.weights.arena).toBe(first.weights.arena);
+  for (const [x, y] of [
+    [base, a],
+    [base, b],
+    [a, b],
+  ] as const)
+    expect(() => expectClose(x, y, { absolute: 0.01 })).toThrow();
+  second.dispose();
+  expectClose(await score(first), a, {}, "the first, once the second is gone");
+});

@@ -1,8 +1,8 @@
 // Token ids become scores: config, weights on a device, and the forward of each family.
 
 export { type LlamaConfig, parameterCount, parseConfig, type RopeScaling, readConfig } from "./config.js";
-export { exportGguf, type GgufOptions } from "./gguf.js";
 export { families } from "./families/index.js";
+export { exportGguf, type GgufOptions } from "./gguf.js";
 export { defaultContext, defaultDType, type LoadOptions, loadModel, sketchModel, sketchOf } from "./load.js";
 export {
   type ComputeDType,

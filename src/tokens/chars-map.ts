@@ -4,7 +4,7 @@ import { TokenizerError } from "./error.js";
 
 /** A node of the trie, as the double array of darts-clone packs it into 32 bits. */
 const hasLeaf = (node: number) => ((node >>> 8) & 1) === 1;
-const valueOf = (node: number) => node & 0x7fffffff;
+const textOf = (node: number) => node & 0x7fffffff;
 const labelOf = (node: number) => node & 0x800000ff;
 const offsetOf = (node: number) => (node >>> 10) << ((node & 0x200) >>> 6);
 
@@ -63,7 +63,7 @@ export class CharsMap {
       node = trie[place] ?? 0xffffffff;
       if (labelOf(node) !== bytes[at]) break;
       place ^= offsetOf(node);
-      if (hasLeaf(node)) found = { length: at + 1 - from, text: valueOf(trie[place] ?? 0) };
+      if (hasLeaf(node)) found = { length: at + 1 - from, text: textOf(trie[place] ?? 0) };
     }
     return found;
   }

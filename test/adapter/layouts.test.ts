@@ -1,5 +1,6 @@
 // Adapters as other tools left them: what each adds to the weights, to the digit, and what is refused.
 
+import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, test } from "vitest";
@@ -89,6 +90,23 @@ describe("an adapter of PEFT", () => {
     });
     await expectGolden(await loadAdapter(await base(), again), golden.fused);
   });
+
+  const python = process.env["TUNEBOOK_GOLDEN_PYTHON"];
+  test.skipIf(!python).each(["current", "fused"] as const)(
+    "that was read (%s) and written again adds the same in PEFT (needs TUNEBOOK_GOLDEN_PYTHON)",
+    async (kind) => {
+      const folder = path.join(temporaryFolder(), "again");
+      await saveAdapter(await loadAdapter(await base(), put(golden[kind])), folder);
+      const script = path.join(import.meta.dirname, "../golden/make_adapter_layouts.py");
+      const said = JSON.parse(execFileSync(python as string, [script, "read", folder], { encoding: "utf8" })) as Layout;
+      for (const part of ["deltas", "whole"] as const) {
+        expect(Object.keys(said[part]).sort()).toEqual(Object.keys(golden[kind][part]).sort());
+        for (const [name, values] of Object.entries(said[part]))
+          expectClose(values, golden[kind][part][name] as number[], { absolute: 1e-5, relative: 1e-5 }, name);
+      }
+    },
+    120_000,
+  );
 
   test("that a trainer left as pytorch_model.bin is read beside its config", async () => {
     const folder = put(golden.current, ["adapter_config.json", "pytorch_model.bin"]);

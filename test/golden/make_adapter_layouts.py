@@ -2,6 +2,7 @@
 
     python test/golden/make_adapter_layouts.py current                       (versions: requirements.txt)
     pip install --no-deps --target OLD peft==0.2.0 && PYTHONPATH=OLD python test/golden/make_adapter_layouts.py fused
+    python test/golden/make_adapter_layouts.py read ADAPTER_FOLDER           prints what PEFT reads of a folder
 """
 
 import base64
@@ -37,6 +38,9 @@ class Tiny(nn.Module):
 
     def forward(self, x):
         return x
+
+    def prepare_inputs_for_generation(self):
+        """Asked for, and never called, by PEFT's model of a causal language model."""
 
 
 def filled(model):
@@ -77,14 +81,20 @@ def current():
         modules_to_save=["lm_head"],
     )
     model = filled(peft.get_peft_model(Tiny(), config))
+    added = adds(model)
+    config, weights = saved(model, safe_serialization=False)
+    return {"peft": peft.__version__, "config": config, "weights": weights, **added}
+
+
+def adds(model):
     deltas = {
         plain(name): rounded(module.get_delta_weight("default"))
         for name, module in model.named_modules()
         if isinstance(module, peft.tuners.lora.Linear)
     }
-    whole = {"lm_head": rounded(model.base_model.model.lm_head.modules_to_save["default"].weight)}
-    config, weights = saved(model, safe_serialization=False)
-    return {"peft": peft.__version__, "config": config, "weights": weights, "deltas": deltas, "whole": whole}
+    head = model.base_model.model.lm_head
+    whole = {"lm_head": rounded(head.modules_to_save["default"].weight)} if hasattr(head, "modules_to_save") else {}
+    return {"deltas": deltas, "whole": whole}
 
 
 def fused():
@@ -104,6 +114,9 @@ def fused():
 
 if __name__ == "__main__":
     kind = sys.argv[1]
+    if kind == "read":
+        print(json.dumps(adds(peft.PeftModel.from_pretrained(Tiny(), sys.argv[2]))))
+        sys.exit()
     golden = json.loads(out.read_text()) if out.exists() else {}
     golden[kind] = {"current": current, "fused": fused}[kind]()
     out.write_text(json.dumps(golden, separators=(",", ":")) + "\n")
