@@ -8,6 +8,7 @@
 namespace tunebook::cuda {
 namespace {
 
+/** A block keeps kOwn rows and sees kOther at a time. */
 constexpr int kOwn = 64, kOther = 32, kBlockThreads = 128;
 
 template <class E, int dims>
@@ -80,7 +81,7 @@ struct Backward {
     }
     awaitCopies<0>();
     Rows::write(sums, static_cast<E*>(p.dq) + static_cast<int64_t>(head) * p.headDim, width, row + warp * 16, there - warp * 16,
-                p.headDim, 1.0f, 1.0f);
+                p.headDim, p.vector != 0, 1.0f, 1.0f);
   }
 
   /** The first block of queries from `block` on of which one sees a key of key .. key + 63; the number of blocks when none does. */
@@ -145,8 +146,8 @@ struct Backward {
     }
     awaitCopies<0>();
     const int64_t first = static_cast<int64_t>(kvHead) * p.headDim;
-    Rows::write(values, static_cast<E*>(p.dv) + first, kvWidth, keyRow + warp * 16, there - warp * 16, p.headDim, 1.0f, 1.0f);
-    Rows::write(sums, static_cast<E*>(p.dk) + first, kvWidth, keyRow + warp * 16, there - warp * 16, p.headDim, 1.0f, 1.0f);
+    Rows::write(values, static_cast<E*>(p.dv) + first, kvWidth, keyRow + warp * 16, there - warp * 16, p.headDim, p.vector != 0, 1.0f, 1.0f);
+    Rows::write(sums, static_cast<E*>(p.dk) + first, kvWidth, keyRow + warp * 16, there - warp * 16, p.headDim, p.vector != 0, 1.0f, 1.0f);
   }
 };
 

@@ -96,7 +96,7 @@ TB_DEVICE void attend(const AttentionParams& p) {
       p.lse[(row + i) * p.heads + head] = empty ? 0.0f : (tops[half] + log2f(totals[half])) / kLog2e;
     }
   }
-  Rows::write(sums, static_cast<E*>(p.o) + head * p.headDim, width, row + warp * 16, there - warp * 16, p.headDim, factors[0], factors[1]);
+  Rows::write(sums, static_cast<E*>(p.o) + head * p.headDim, width, row + warp * 16, there - warp * 16, p.headDim, vector, factors[0], factors[1]);
 }
 
 }  // namespace

@@ -50,7 +50,7 @@ struct HeadRows {
   template <int count, int threads>
   static TB_DEVICE void fetch(E* tile, const E* base, int64_t stride, int64_t row, int there, int headDim, bool vector) {
     constexpr int chunks = dims / 8;
-#pragma unroll
+#pragma unroll 1
     for (int c = 0; c < count * chunks / threads; c++) {
       const int chunk = c * threads + static_cast<int>(threadIdx.x), r = chunk / chunks, j = chunk % chunks * 8;
       const bool inside = r < there && j < headDim;
@@ -117,16 +117,26 @@ struct HeadRows {
   }
 
   /** Sums [16, dims] of this warp to rows of a head in memory, each of the lane's two rows times its factor. */
-  static TB_DEVICE void write(const float (&sums)[dims / 8][4], E* base, int64_t stride, int64_t row, int there, int headDim, float low,
-                              float high) {
-    const int lane = static_cast<int>(threadIdx.x) % 32, r = lane / 4, column = lane % 4 * 2;
+  static TB_DEVICE void write(const float (&sums)[dims / 8][4], E* base, int64_t stride, int64_t row, int there, int headDim, bool vector,
+                              float low, float high) {
+    const int lane = static_cast<int>(threadIdx.x) % 32, column = lane % 4 * 2;
+    // One place per row, so that all stores are at fixed distances from it: as many addresses would not fit into the registers.
+    E* to = base + (row + lane / 4) * stride + column;
+    writeRow(sums, 0, to, lane / 4 < there, headDim - column, vector, low);
+    writeRow(sums, 2, to + 8 * stride, lane / 4 + 8 < there, headDim - column, vector, high);
+  }
+
+  static TB_DEVICE void writeRow(const float (&sums)[dims / 8][4], int first, E* to, bool exists, int left, bool vector, float factor) {
+    if (!exists) return;
 #pragma unroll
     for (int j = 0; j < dims / 8; j++) {
-#pragma unroll
-      for (int e = 0; e < 4; e++) {
-        const int i = r + e / 2 * 8, d = 8 * j + column + e % 2;
-        if (i < there && d < headDim) narrow(base[(row + i) * stride + d], sums[j][e] * (e < 2 ? low : high));
+      const float one = sums[j][first] * factor, two = sums[j][first + 1] * factor;
+      if (vector) {
+        if (8 * j < left) *reinterpret_cast<uint32_t*>(to + 8 * j) = packPair(one, two, E{});
+        continue;
       }
+      if (8 * j < left) narrow(to[8 * j], one);
+      if (8 * j + 1 < left) narrow(to[8 * j + 1], two);
     }
   }
 };
