@@ -198,6 +198,132 @@ export const ops = {
    * The hash is `keepsElement` in random.ts, bit for bit on every device.
    */
   dropout: { code: 23, inputs: ["x"], outputs: ["y"], attrs: ["p", "stream"], inPlace: [["y", "x"]] },
+
+  /** y = (x - mean) * rstd * weight + bias, rstd = 1 / sqrt(mean((x - mean)²) + eps).   mean, rstd [T] f32. Ba, Kiros and Hinton 2016. */
+  layerNorm: { code: 24, inputs: ["x", "weight", "bias"], outputs: ["y", "mean", "rstd"], attrs: ["eps"] },
+
+  /** With g = dy * weight and n = (x - mean) * rstd: dx (= or +=) rstd * (g - mean(g) - n * mean(g * n)). The bias's gradient is linearBias. */
+  layerNormInput: {
+    code: 25,
+    inputs: ["dy", "x", "weight", "mean", "rstd"],
+    outputs: ["dx"],
+    attrs: ["accumulate"],
+    inPlace: [["dx", "dy"]],
+  },
+
+  /** dWeight += sum over t of dy * (x - mean) * rstd.   dWeight [H] f32. */
+  layerNormWeight: { code: 26, inputs: ["dy", "x", "mean", "rstd"], outputs: ["dWeight"], attrs: [] },
+
+  /** y = x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x³))). Hendrycks and Gimpel 2016, the approximation of section 2. */
+  gelu: { code: 27, inputs: ["x"], outputs: ["y"], attrs: [], inPlace: [["y", "x"]] },
+
+  geluBackward: {
+    code: 28,
+    inputs: ["dy", "x"],
+    outputs: ["dx"],
+    attrs: [],
+    inPlace: [
+      ["dx", "dy"],
+      ["dx", "x"],
+    ],
+  },
+
+  /** y = gelu(gate) * up, with the gelu above.   All [T, N]. Shazeer 2020. */
+  geglu: {
+    code: 29,
+    inputs: ["gate", "up"],
+    outputs: ["y"],
+    attrs: [],
+    inPlace: [
+      ["y", "gate"],
+      ["y", "up"],
+    ],
+  },
+
+  gegluBackward: {
+    code: 30,
+    inputs: ["dy", "gate", "up"],
+    outputs: ["dGate", "dUp"],
+    attrs: [],
+    inPlace: [
+      ["dGate", "gate"],
+      ["dUp", "up"],
+      ["dGate", "dy"],
+      ["dUp", "dy"],
+    ],
+  },
+
+  /** y = max(x, 0). */
+  relu: { code: 31, inputs: ["x"], outputs: ["y"], attrs: [], inPlace: [["y", "x"]] },
+
+  /** dx = dy where x > 0, else 0. */
+  reluBackward: {
+    code: 32,
+    inputs: ["dy", "x"],
+    outputs: ["dx"],
+    attrs: [],
+    inPlace: [
+      ["dx", "dy"],
+      ["dx", "x"],
+    ],
+  },
+
+  /** y = alpha * a + b, or alpha * a alone.   Equal shapes. */
+  scaledAdd: {
+    code: 33,
+    inputs: ["a", "b?"],
+    outputs: ["y"],
+    attrs: ["alpha"],
+    inPlace: [
+      ["y", "a"],
+      ["y", "b"],
+    ],
+  },
+
+  /** Each head's three parts apart: x [T, heads * 3 * headDim], head by head, into a, b, c [T, heads * headDim]. GLM's queries, keys and values. */
+  splitHeads: { code: 34, inputs: ["x"], outputs: ["a", "b", "c"], attrs: ["heads"] },
+
+  /** The way back, and so the gradient of splitHeads. */
+  joinHeads: { code: 35, inputs: ["a", "b", "c"], outputs: ["x"], attrs: ["heads"] },
+
+  /**
+   * Rotary position embedding with a position for each section of a head.
+   *
+   *     x, y [T, heads * sections * 2 * cols] act   cos, sin [places, cols] f32   positions [T, sections] i32
+   *     section s of every head turns its pairs (i, i + cols) by the angles of positions[t][s]; inverse as in `rope`
+   *
+   * Du et al. 2022 (GLM), section 2.2, has two: the place in the text and the place in the blank.
+   */
+  ropeSections: {
+    code: 36,
+    inputs: ["cos", "sin", "positions", "x"],
+    outputs: ["y"],
+    attrs: ["heads", "inverse"],
+    inPlace: [["y", "x"]],
+  },
+
+  /**
+   * `attention` whose scores get a number by distance: scale * q·k + bias[buckets[key - position + half]][head].
+   *
+   *     bias [buckets, heads] weight   buckets [W] i32, half = (W - 1) / 2 rounded down: the row of bias for each distance from -half on;
+   *     further distances take the nearest one's   positions [batch * seqQ] i32: the place of each query among the keys of its row
+   *
+   * With a cache the queries stand at the end of the keys, so their places are given. Raffel et al. 2020 (T5), section 2.1.
+   */
+  attentionBiased: {
+    code: 37,
+    inputs: ["q", "k", "v", "ranges", "positions", "bias", "buckets"],
+    outputs: ["o", "lse"],
+    attrs: ["batch", "heads", "kvHeads", "scale"],
+  },
+
+  /** dq =, dk =, dv =, and dBias? +=, of attentionBiased.   dBias [buckets, heads] f32. */
+  attentionBiasedBackward: {
+    code: 38,
+    inputs: ["do", "q", "k", "v", "o", "lse", "ranges", "positions", "bias", "buckets"],
+    outputs: ["dq", "dk", "dv", "dBias?"],
+    attrs: ["batch", "heads", "kvHeads", "scale"],
+  },
 } as const satisfies Record<string, OpSpec>;
 
 export type OpName = keyof typeof ops;

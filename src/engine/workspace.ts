@@ -22,6 +22,11 @@ const KEYS = 3 * TILE_COLS;
 const KEY_ROWS = KEYS + 4;
 const HEADS_PER_THREAD = 2;
 
+// Blocks of attention with a number by distance.
+const BIASED_QUERIES = 32;
+const BIASED_KEYS = 64;
+const BIASED_WIDTH = 16;
+
 const VOCAB_BLOCK = 4096;
 const SQUARES_BLOCK = 4096;
 
@@ -34,6 +39,18 @@ function productBytes(m: number, k: number, threads: number): number {
   // The same for every instruction set: room for whichever tiles need more.
   const rows = Math.max(roundUp(Math.min(m, BLOCK_ROWS), TILE_ROWS), roundUp(Math.min(m, TILED_BLOCK_ROWS), TILE_SIDE));
   return align(4 * rows * k) + threads * (TILE_COLS * PANEL_BYTES + align(4 * PATCH_COLS * rows));
+}
+
+function biasedBytes(headDim: number, distances: number): number {
+  const blocks = (4 * BIASED_KEYS + BIASED_QUERIES + 2) * roundUp(headDim, BIASED_WIDTH);
+  return align(4 * (blocks + 4 * BIASED_KEYS + 2 * BIASED_QUERIES + distances));
+}
+
+function biasedBackwardBytes({ inputs, outputs, attrs }: ShapedOp, threads: number): number {
+  const [batch, heads] = attrs as readonly [number, number];
+  const blocks = Math.ceil(axis(inputs[1], 0) / batch / BIASED_QUERIES);
+  const sums = outputs[3] ? align(8 * batch * heads * blocks * axis(inputs[8], 0)) : 0;
+  return sums + threads * biasedBytes(Math.floor(axis(inputs[1], 1) / heads), axis(inputs[9], 0));
 }
 
 const padded = (k: number) => roundUp(k, TILE_STEPS);
@@ -97,6 +114,10 @@ export function cpuWorkspaceBytes(shaped: ShapedOp, threads: number): number {
       return threads * attentionBytes(Math.floor(axis(first, 1) / (attrs[1] as number)));
     case "attentionBackward":
       return threads * attentionBackwardBytes(shaped, threads);
+    case "attentionBiased":
+      return threads * biasedBytes(Math.floor(axis(first, 1) / (attrs[1] as number)), axis(inputs[6], 0));
+    case "attentionBiasedBackward":
+      return biasedBackwardBytes(shaped, threads);
     case "headLoss":
       return headLossBytes(shaped, threads);
     case "sumSquares":

@@ -171,6 +171,78 @@ const rules: Partial<Record<OpName, Rule>> = {
     back.trace.record("dropout", [dy], [dx], node.attrs);
     back.give(x, dx);
   },
+
+  layerNorm(back, node, dy) {
+    const { trace } = back;
+    const [x, weight, bias] = operands(node, 3) as [Tensor, Tensor, Tensor];
+    const [, mean, rstd] = node.outputs;
+    if (weight.place === "trained") trace.record("layerNormWeight", [dy, x, mean, rstd], [trace.gradient(weight)], []);
+    if (bias.place === "trained") trace.record("linearBias", [dy], [trace.gradient(bias)], []);
+    if (!x.learns) return;
+    const { target, accumulate } = back.into(x, dy);
+    trace.record("layerNormInput", [dy, x, weight, mean, rstd], [target], [accumulate]);
+  },
+
+  gelu(back, node, dy) {
+    const [x] = operands(node, 1) as [Tensor];
+    const dx = back.like(x);
+    back.trace.record("geluBackward", [dy, x], [dx], []);
+    back.give(x, dx);
+  },
+
+  geglu(back, node, dy) {
+    const [gate, up] = operands(node, 2) as [Tensor, Tensor];
+    const [dGate, dUp] = [back.like(gate), back.like(up)];
+    back.trace.record("gegluBackward", [dy, gate, up], [dGate, dUp], []);
+    back.give(gate, dGate);
+    back.give(up, dUp);
+  },
+
+  relu(back, node, dy) {
+    const [x] = operands(node, 1) as [Tensor];
+    const dx = back.like(x);
+    back.trace.record("reluBackward", [dy, x], [dx], []);
+    back.give(x, dx);
+  },
+
+  scaledAdd(back, node, dy) {
+    const [a, b] = node.inputs as [Tensor, Tensor?];
+    if (a.learns) {
+      const da = back.like(a);
+      back.trace.record("scaledAdd", [dy, undefined], [da], node.attrs);
+      back.give(a, da);
+    }
+    if (b) back.give(b, dy);
+  },
+
+  splitHeads(back, node, da) {
+    const [x] = operands(node, 1) as [Tensor];
+    const [db, dc] = node.outputs.slice(1).map((part) => back.take(part));
+    if (!db || !dc) throw new ShapeError(`differentiate: splitHeads of "${x.name}": all three parts must be used`);
+    const dx = back.like(x);
+    back.trace.record("joinHeads", [da, db, dc], [dx], node.attrs);
+    back.give(x, dx);
+  },
+
+  ropeSections(back, node, dy) {
+    const [cos, sin, positions, x] = operands(node, 4) as [Tensor, Tensor, Tensor, Tensor];
+    const [heads] = node.attrs as [number];
+    const dx = back.like(x);
+    back.trace.record("ropeSections", [cos, sin, positions, dy], [dx], [heads, 1]);
+    back.give(x, dx);
+  },
+
+  attentionBiased(back, node, dy) {
+    const [q, k, v, ranges, positions, bias, buckets] = node.inputs as Tensor[];
+    const [o, lse] = node.outputs;
+    const [dq, dk, dv] = [q, k, v].map((tensor) => back.like(tensor as Tensor)) as [Tensor, Tensor, Tensor];
+    const dBias = bias?.place === "trained" ? back.trace.gradient(bias) : undefined;
+    const inputs = [dy, q, k, v, o, lse, ranges, positions, bias, buckets];
+    back.trace.record("attentionBiasedBackward", inputs, [dq, dk, dv, dBias], node.attrs);
+    back.give(q as Tensor, dq);
+    back.give(k as Tensor, dk);
+    back.give(v as Tensor, dv);
+  },
 };
 
 /**

@@ -93,7 +93,19 @@ export interface AttentionOptions {
 /** Softmax attention, each query over its range of keys.   q [batch * seq, heads * headDim], k and v [batch * keys, kvHeads * headDim] */
 export function attention(q: Tensor, k: Tensor, v: Tensor, ranges: Tensor, options: AttentionOptions): Tensor {
   const { trace } = q;
-  const { batch, heads, kvHeads } = options;
+  const { batch, heads, kvHeads, headDim, tokens } = checkAttention(q, k, v, ranges, options);
+  const o = trace.value("attention", q.dtype, q.shape, { learns: q.learns || k.learns || v.learns });
+  const lse = trace.value("lse", "f32", [tokens, heads]);
+  trace.record(
+    "attention",
+    [q, k, v, ranges],
+    [o, lse],
+    [batch, heads, kvHeads, options.scale ?? 1 / Math.sqrt(headDim)],
+  );
+  return o;
+}
+
+function checkAttention(q: Tensor, k: Tensor, v: Tensor, ranges: Tensor, { batch, heads, kvHeads }: AttentionOptions) {
   const { tokens, width } = bindShape("attention: q", q, ["tokens", "width"]);
   const headDim = width / heads;
   const { keys } = bindShape("attention: k", k, ["keys", kvHeads * headDim]);
@@ -104,15 +116,7 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, ranges: Tensor, optio
       `attention: ${tokens} queries of width ${width} and ${keys} keys do not divide into batch ${batch}, ${heads} heads, ${kvHeads} key heads`,
     );
   }
-  const o = trace.value("attention", q.dtype, q.shape, { learns: q.learns || k.learns || v.learns });
-  const lse = trace.value("lse", "f32", [tokens, heads]);
-  trace.record(
-    "attention",
-    [q, k, v, ranges],
-    [o, lse],
-    [batch, heads, kvHeads, options.scale ?? 1 / Math.sqrt(headDim)],
-  );
-  return o;
+  return { batch, heads, kvHeads, headDim, tokens };
 }
 
 /** silu(gate) * up */
@@ -196,4 +200,117 @@ export function dropout(x: Tensor, { p, stream }: { readonly p: number; readonly
   const y = trace.value("dropout", x.dtype, x.shape, { learns: x.learns });
   trace.record("dropout", [x], [y], [p, stream]);
   return y;
+}
+
+/** (x - mean) / sqrt(variance + eps) * weight + bias, along each row.   x [tokens, hidden], weight and bias [hidden] */
+export function layerNorm(x: Tensor, weight: Tensor, bias: Tensor, eps: number): Tensor {
+  const { trace } = x;
+  const { tokens, hidden } = bindShape("layerNorm: x", x, ["tokens", "hidden"]);
+  bindShape("layerNorm: weight", weight, [hidden]);
+  bindShape("layerNorm: bias", bias, [hidden]);
+  const y = trace.value("norm", x.dtype, x.shape, { learns: x.learns || weight.learns || bias.learns });
+  const [mean, rstd] = [trace.value("mean", "f32", [tokens]), trace.value("rstd", "f32", [tokens])];
+  trace.record("layerNorm", [x, weight, bias], [y, mean, rstd], [eps]);
+  return y;
+}
+
+/** The tanh form of gelu, elementwise. */
+export function gelu(x: Tensor): Tensor {
+  return elementwise("gelu", x);
+}
+
+/** gelu(gate) * up */
+export function geglu(gate: Tensor, up: Tensor): Tensor {
+  const { trace } = gate;
+  bindShape("geglu: up", up, gate.shape);
+  const y = trace.value("geglu", gate.dtype, gate.shape, { learns: gate.learns || up.learns });
+  trace.record("geglu", [gate, up], [y], []);
+  return y;
+}
+
+/** max(x, 0) */
+export function relu(x: Tensor): Tensor {
+  return elementwise("relu", x);
+}
+
+function elementwise(op: "gelu" | "relu", x: Tensor): Tensor {
+  const y = x.trace.value(op, x.dtype, x.shape, { learns: x.learns });
+  x.trace.record(op, [x], [y], []);
+  return y;
+}
+
+/** alpha * a + b, or alpha * a without b. */
+export function scaledAdd(alpha: number, a: Tensor, b?: Tensor): Tensor {
+  const { trace } = a;
+  if (b) bindShape("scaledAdd: b", b, a.shape);
+  const y = trace.value("scaledAdd", a.dtype, a.shape, { learns: a.learns || (b?.learns ?? false) });
+  trace.record("scaledAdd", [a, b], [y], [alpha]);
+  return y;
+}
+
+/** The three parts of each head: x [tokens, heads * 3 * headDim], head by head, to three tensors [tokens, heads * headDim]. */
+export function splitHeads(x: Tensor, heads: number): readonly [Tensor, Tensor, Tensor] {
+  const { trace } = x;
+  const { tokens, width } = bindShape("splitHeads: x", x, ["tokens", "width"]);
+  if (width % (3 * heads) !== 0) {
+    throw new ShapeError(
+      `splitHeads: "${x.name}" is ${width} wide, expected three equal parts for each of ${heads} heads`,
+    );
+  }
+  const part = () => trace.value("part", x.dtype, [tokens, width / 3], { learns: x.learns });
+  const parts = [part(), part(), part()] as const;
+  trace.record("splitHeads", [x], parts, [heads]);
+  return parts;
+}
+
+/**
+ * Rotary position embedding with a position for each section of a head.
+ *
+ *     x [tokens, heads * sections * 2 * cols]   cos and sin [places, cols] f32   positions [tokens, sections] i32
+ */
+export function ropeSections(x: Tensor, cos: Tensor, sin: Tensor, positions: Tensor, heads: number): Tensor {
+  const { trace } = x;
+  const { tokens } = bindShape("ropeSections: x", x, ["tokens", "width"]);
+  const { places, cols } = bindShape("ropeSections: cos", cos, ["places", "cols"]);
+  bindShape("ropeSections: sin", sin, [places, cols]);
+  const { sections } = bindShape("ropeSections: positions", positions, [tokens, "sections"]);
+  bindShape("ropeSections: x", x, [tokens, heads * sections * 2 * cols]);
+  const y = trace.value("rope", x.dtype, x.shape, { learns: x.learns });
+  trace.record("ropeSections", [cos, sin, positions, x], [y], [heads, 0]);
+  return y;
+}
+
+/** A number that each distance between query and key adds to its score. */
+export interface DistanceBias {
+  /** [buckets, heads] */
+  readonly bias: Tensor;
+  /** The row of `bias` for each distance, [distances] i32, the middle one for 0; further distances take the nearest one's. */
+  readonly buckets: Tensor;
+  /** Place of each query among the keys of its row, [tokens] i32. */
+  readonly positions: Tensor;
+}
+
+/** As `attention`, with a number by distance added to each score. */
+export function attentionBiased(
+  q: Tensor,
+  k: Tensor,
+  v: Tensor,
+  ranges: Tensor,
+  { bias, buckets, positions }: DistanceBias,
+  options: AttentionOptions,
+): Tensor {
+  const { trace } = q;
+  const { batch, heads, kvHeads, headDim, tokens } = checkAttention(q, k, v, ranges, options);
+  bindShape("attentionBiased: bias", bias, ["buckets", heads]);
+  bindShape("attentionBiased: buckets", buckets, ["distances"]);
+  bindShape("attentionBiased: positions", positions, [tokens]);
+  const learns = [q, k, v, bias].some((tensor) => tensor.learns);
+  const o = trace.value("attention", q.dtype, q.shape, { learns });
+  trace.record(
+    "attentionBiased",
+    [q, k, v, ranges, positions, bias, buckets],
+    [o, trace.value("lse", "f32", [tokens, heads])],
+    [batch, heads, kvHeads, options.scale ?? 1 / Math.sqrt(headDim)],
+  );
+  return o;
 }

@@ -52,10 +52,12 @@ function flopsOfOp(program: Program, { op, inputs, outputs, attrs }: Op, options
       return product(columns(dy), rows(dy), columns(x));
     }
     case "attention":
-    case "attentionBackward": {
+    case "attentionBiased":
+    case "attentionBackward":
+    case "attentionBiasedBackward": {
       const { q, k, batch } = nameOperands(op, shapes, results, attrs);
       // Scores and mix going forward; scores again, dv, dp, dq and dk going back. q has all heads' columns.
-      const products = op === "attention" ? 2 : 5;
+      const products = op === "attention" || op === "attentionBiased" ? 2 : 5;
       return products * product(rows(q), columns(q), rows(k) / batch) * options.seenPart;
     }
     case "headLoss": {

@@ -15,7 +15,7 @@ constexpr int kWeights = 0;
 constexpr int kWorkspace = 5;
 constexpr int64_t kAlignment = 256;
 constexpr int kMaxRank = 8;
-constexpr int kMaxOperands = 10;
+constexpr int kMaxOperands = 14;
 constexpr int kMaxAttrs = 5;
 constexpr int kUniforms = 7;
 constexpr int32_t kIgnored = -100;
@@ -48,8 +48,23 @@ enum class Code : uint32_t {
   sumSquares,
   adamw,
   dropout,
+  layerNorm,
+  layerNormInput,
+  layerNormWeight,
+  gelu,
+  geluBackward,
+  geglu,
+  gegluBackward,
+  relu,
+  reluBackward,
+  scaledAdd,
+  splitHeads,
+  joinHeads,
+  ropeSections,
+  attentionBiased,
+  attentionBiasedBackward,
 };
-constexpr uint32_t kCodes = 24;
+constexpr uint32_t kCodes = 39;
 
 struct Operand {
   /** nullptr when absent, or before the Program was bound to arenas. */

@@ -37,6 +37,32 @@ static const Signature table[kCodes] = {
     {"adamw", "grad:f32[...] total:f32[1]", "param:f32[...] m:f32[...] v:f32[...]", "beta1 beta2 eps decay rateFactor", "",
      ""},
     {"dropout", "x:act[...]", "y:act[...]", "p stream", "y=x", ""},
+    {"layerNorm", "x:act[T,H] weight:float[H] bias:float[H]", "y:act[T,H] mean:f32[T] rstd:f32[T]", "eps", "", ""},
+    {"layerNormInput", "dy:act[T,H] x:act[T,H] weight:float[H] mean:f32[T] rstd:f32[T]", "dx:act[T,H]", "accumulate", "dx=dy",
+     ""},
+    {"layerNormWeight", "dy:act[T,H] x:act[T,H] mean:f32[T] rstd:f32[T]", "dWeight:f32[H]", "", "", ""},
+    {"gelu", "x:act[...]", "y:act[...]", "", "y=x", ""},
+    {"geluBackward", "dy:act[...] x:act[...]", "dx:act[...]", "", "dx=dy dx=x", ""},
+    {"geglu", "gate:act[T,N] up:act[T,N]", "y:act[T,N]", "", "y=gate y=up", ""},
+    {"gegluBackward", "dy:act[T,N] gate:act[T,N] up:act[T,N]", "dGate:act[T,N] dUp:act[T,N]", "",
+     "dGate=gate dUp=up dGate=dy dUp=dy", ""},
+    {"relu", "x:act[...]", "y:act[...]", "", "y=x", ""},
+    {"reluBackward", "dy:act[...] x:act[...]", "dx:act[...]", "", "dx=dy dx=x", ""},
+    {"scaledAdd", "a:act[...] b?:act[...]", "y:act[...]", "alpha", "y=a y=b", ""},
+    {"splitHeads", "x:act[T,heads*3*D]", "a:act[T,heads*D] b:act[T,heads*D] c:act[T,heads*D]", "heads", "", ""},
+    {"joinHeads", "a:act[T,heads*D] b:act[T,heads*D] c:act[T,heads*D]", "x:act[T,heads*3*D]", "heads", "", ""},
+    {"ropeSections", "cos:f32[P,C] sin:f32[P,C] positions:i32[T,G] x:act[T,heads*2*C*G]", "y:act[T,heads*2*C*G]",
+     "heads inverse", "y=x", ""},
+    {"attentionBiased",
+     "q:act[batch*Q,heads*D] k:act[batch*S,kvHeads*D] v:act[batch*S,kvHeads*D] ranges:i32[batch*Q,2] positions:i32[batch*Q] "
+     "bias:float[B,heads] buckets:i32[W]",
+     "o:act[batch*Q,heads*D] lse:f32[batch*Q,heads]", "batch heads kvHeads scale", "", ""},
+    {"attentionBiasedBackward",
+     "do:act[batch*Q,heads*D] q:act[batch*Q,heads*D] k:act[batch*S,kvHeads*D] v:act[batch*S,kvHeads*D] "
+     "o:act[batch*Q,heads*D] lse:f32[batch*Q,heads] ranges:i32[batch*Q,2] positions:i32[batch*Q] bias:float[B,heads] "
+     "buckets:i32[W]",
+     "dq:act[batch*Q,heads*D] dk:act[batch*S,kvHeads*D] dv:act[batch*S,kvHeads*D] dBias?:f32[B,heads]",
+     "batch heads kvHeads scale", "", ""},
 };
 
 const Signature* signatureOf(uint32_t code) { return code == 0 || code >= kCodes ? nullptr : &table[code]; }

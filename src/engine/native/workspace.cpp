@@ -26,6 +26,21 @@ int64_t attentionBackwardBytes(int64_t headDim, int64_t keyRows) {
   return aligned(4 * (laidOut + scores + (kQueries + 2 * keyRows) * width + 2 * kQueries));
 }
 
+int64_t biasedBytes(int64_t headDim, int64_t distances) {
+  const int64_t width = roundUp(headDim, kBiasedWidth);
+  const int64_t blocks = (4 * kBiasedKeys + kBiasedQueries + 2) * width;
+  return aligned(4 * (blocks + 2 * kBiasedKeys + 2 * kBiasedQueries + distances + 2 * kBiasedKeys));
+}
+
+int64_t biasedSumsBytes(const Op& op) {
+  const int64_t batch = op.whole(0), blocks = divideUp(op.in(1).shape[0] / batch, kBiasedQueries);
+  return op.out(3).present ? aligned(8 * batch * op.whole(1) * blocks * op.in(8).shape[0]) : 0;
+}
+
+static int64_t biasedBackwardNeeded(const Op& op, int threads) {
+  return biasedSumsBytes(op) + threads * biasedBytes(op.in(1).shape[1] / op.whole(1), op.in(9).count);
+}
+
 static int64_t padded(int64_t k) { return roundUp(k, kTileSteps); }
 
 static int64_t linearBytes(const Op& op, int threads) {
@@ -66,6 +81,10 @@ int64_t workspaceNeeded(const Op& op, int threads) {
       return threads * attentionBytes(op.in(0).shape[1] / op.whole(1));
     case Code::attentionBackward:
       return attentionBackwardNeeded(op, threads);
+    case Code::attentionBiased:
+      return threads * biasedBytes(op.in(0).shape[1] / op.whole(1), op.in(6).count);
+    case Code::attentionBiasedBackward:
+      return biasedBackwardNeeded(op, threads);
     case Code::headLoss:
       return headLossBytes(op, threads);
     case Code::sumSquares:

@@ -32,6 +32,12 @@ constexpr int64_t kKeyRows = kKeys + 4;
 /** The backward gives whole key heads to its tasks when each thread gets so many of them. */
 constexpr int64_t kHeadsPerThread = 2;
 
+// Blocks of attention with a number by distance.
+constexpr int64_t kBiasedQueries = 32;
+constexpr int64_t kBiasedKeys = 64;
+/** Rows of blocks are whole vectors of every instruction set. */
+constexpr int64_t kBiasedWidth = 16;
+
 /** headLoss multiplies so many columns of the logits at a time when it makes dx. */
 constexpr int64_t kVocabBlock = 4096;
 constexpr int64_t kSquaresBlock = 4096;
@@ -45,6 +51,9 @@ int64_t productBytes(int64_t m, int64_t k, int threads);
 int64_t attentionBytes(int64_t headDim);
 int64_t attentionBackwardBytes(int64_t headDim, int64_t keyRows);
 int64_t attentionKeyRows(int64_t keyHeads, int64_t keys, int threads);
+/** Scratch of one thread in attentionBiased and its backward; and of the backward, shared by all: the sums by bucket. */
+int64_t biasedBytes(int64_t headDim, int64_t distances);
+int64_t biasedSumsBytes(const Op& op);
 
 int64_t workspaceNeeded(const Op& op, int threads);
 

@@ -5,20 +5,22 @@ import type { Call } from "../operands.js";
 import { sizes, type Values } from "./values.js";
 
 /** One query of one head: where its numbers are, and the keys it sees. */
-interface Query {
+export interface Query {
   /** Row of q and o, and position of the head's first number in it. */
   readonly row: number;
   readonly at: number;
-  /** Position in lse. */
+  /** Position in lse: row * heads + head. */
   readonly head: number;
   readonly headDim: number;
+  /** The first key it sees, counted from the first of its row of the batch. */
+  readonly start: number;
   /** Positions in k and v of the keys it sees. */
   readonly keys: readonly number[];
 }
 
 type Operands = Pick<Call<"attention", Values>, "q" | "k" | "ranges" | "batch" | "heads" | "kvHeads">;
 
-function* queries({ q, k, ranges, batch, heads, kvHeads }: Operands): Generator<Query> {
+export function* queries({ q, k, ranges, batch, heads, kvHeads }: Operands): Generator<Query> {
   const [rows, width] = sizes(q);
   const [keyRows, keyWidth] = sizes(k);
   const headDim = width / heads;
@@ -32,12 +34,12 @@ function* queries({ q, k, ranges, batch, heads, kvHeads }: Operands): Generator<
     for (let head = 0; head < heads; head++) {
       const column = Math.floor(head / (heads / kvHeads)) * headDim;
       const keys = Array.from({ length: Math.max(0, end - start) }, (_, s) => (first + start + s) * keyWidth + column);
-      yield { row, at: row * width + head * headDim, head: row * heads + head, headDim, keys };
+      yield { row, at: row * width + head * headDim, head: row * heads + head, headDim, start, keys };
     }
   }
 }
 
-function dot(a: Float64Array, aAt: number, b: Float64Array, bAt: number, count: number): number {
+export function dot(a: Float64Array, aAt: number, b: Float64Array, bAt: number, count: number): number {
   let sum = 0;
   for (let i = 0; i < count; i++) sum += a[aAt + i] * b[bAt + i];
   return sum;

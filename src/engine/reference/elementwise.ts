@@ -1,4 +1,4 @@
-// Ops on numbers one by one: swiglu, add, cast, zero, dropout. Formulas: ops.ts.
+// Ops on numbers one by one: swiglu, add, scaledAdd, cast, zero, dropout. Formulas: ops.ts.
 
 import type { Call } from "../operands.js";
 import { keepsElement } from "../random.js";
@@ -22,6 +22,10 @@ export function swigluBackward({ dy, gate, up, dGate, dUp }: Call<"swigluBackwar
 
 export function add({ a, b, y }: Call<"add", Values>): void {
   for (let i = 0; i < y.data.length; i++) y.data[i] = a.data[i] + b.data[i];
+}
+
+export function scaledAdd({ a, b, y, alpha }: Call<"scaledAdd", Values>): void {
+  for (let i = 0; i < y.data.length; i++) y.data[i] = alpha * a.data[i] + (b ? b.data[i] : 0);
 }
 
 export function cast({ x, y }: Call<"cast", Values>): void {

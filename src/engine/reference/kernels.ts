@@ -1,8 +1,12 @@
 // Every op in plain TypeScript with f64 sums: never optimised, judged by hand-worked examples, the judge of all other devices.
 
 import type { Kernels } from "../operands.js";
+import { geglu, gegluBackward, gelu, geluBackward, relu, reluBackward } from "./activation.js";
 import { attention, attentionBackward } from "./attention.js";
-import { add, cast, dropout, swiglu, swigluBackward, zero } from "./elementwise.js";
+import { attentionBiased, attentionBiasedBackward } from "./attention-biased.js";
+import { add, cast, dropout, scaledAdd, swiglu, swigluBackward, zero } from "./elementwise.js";
+import { joinHeads, ropeSections, splitHeads } from "./heads.js";
+import { layerNorm, layerNormInput, layerNormWeight } from "./layer-norm.js";
 import { linear, linearBias, linearInput, linearWeight } from "./linear.js";
 import { headLoss } from "./loss.js";
 import { rmsNorm, rmsNormInput, rmsNormWeight } from "./norm.js";
@@ -35,4 +39,19 @@ export const kernels: Kernels<Values, Context> = {
   sumSquares,
   adamw,
   dropout,
+  layerNorm,
+  layerNormInput,
+  layerNormWeight,
+  gelu,
+  geluBackward,
+  geglu,
+  gegluBackward,
+  relu,
+  reluBackward,
+  scaledAdd,
+  splitHeads,
+  joinHeads,
+  ropeSections,
+  attentionBiased,
+  attentionBiasedBackward,
 };

@@ -6,7 +6,7 @@ import type { Call } from "../operands.js";
 import type { Tensor, Tensor4D } from "./load.js";
 import type { Context, Operand, Results } from "./operand.js";
 
-interface Sizes {
+export interface Sizes {
   readonly batch: number;
   readonly heads: number;
   readonly kvHeads: number;
@@ -21,7 +21,7 @@ interface Sizes {
 type Operands = Pick<Call<"attention", Operand>, "q" | "k" | "ranges" | "batch" | "heads" | "kvHeads">;
 
 /** @throws EngineError when a range leads out of the keys. */
-function sizesOf({ q, k, ranges, batch, heads, kvHeads }: Operands): Sizes {
+export function sizesOf({ q, k, ranges, batch, heads, kvHeads }: Operands): Sizes {
   const [rows, width] = q.shape;
   const seqK = k.shape[0] / batch;
   const { ids } = ranges;
@@ -86,13 +86,23 @@ function maskOf({ ids }: Operand, { batch, group, seqQ, window: [first, count] }
 }
 
 export function attention(call: Call<"attention", Operand>, context: Context): Results {
+  return attend(call, context, sizesOf(call));
+}
+
+/** @param bias - Added to the scores, [batch, kvHeads, group * seqQ, keys of the window]. */
+export function attend(
+  call: Omit<Call<"attention", Operand>, "kvHeads">,
+  context: Context,
+  sizes: Sizes,
+  bias?: Tensor,
+): Results {
   const { tf } = context;
-  const sizes = sizesOf(call);
   const mask = maskOf(call.ranges, sizes, context);
   const q = stackQueries(call.q.tensor, sizes);
   const k = stackKeys(call.k.tensor, sizes);
   const v = stackKeys(call.v.tensor, sizes);
-  const scores = tf.mul(call.scale, tf.matMul(q, k, false, true));
+  const products = tf.mul(call.scale, tf.matMul(q, k, false, true));
+  const scores = bias ? tf.add(products, bias) : products;
   // Unseen scores fall below every seen one, but stay finite: a query without keys must not give NaN.
   const lowered = tf.sub(scores, tf.mul(tf.sub(1, mask), 1e30));
   const most = tf.max(lowered, 3, true);
@@ -107,19 +117,31 @@ export function attention(call: Call<"attention", Operand>, context: Context): R
 
 /** ds = p (do·v - do·o), dq = scale ds k, dk = scale ds q, dv = p do. */
 export function attentionBackward(call: Call<"attentionBackward", Operand>, context: Context): Results {
+  const { dq, dk, dv } = attendBackward(call, context, sizesOf(call));
+  return { dq, dk, dv };
+}
+
+/** As `attentionBackward`, with the ds of the scores besides. */
+export function attendBackward(
+  call: Omit<Call<"attentionBackward", Operand>, "kvHeads">,
+  context: Context,
+  sizes: Sizes,
+  bias?: Tensor,
+): { readonly dq: Tensor; readonly dk: Tensor; readonly dv: Tensor; readonly ds: Tensor } {
   const { tf } = context;
-  const sizes = sizesOf(call);
   const mask = maskOf(call.ranges, sizes, context);
   const [dOut, q, o, lse] = [call.do, call.q, call.o, call.lse].map(({ tensor }) => stackQueries(tensor, sizes));
   const [k, v] = [call.k, call.v].map(({ tensor }) => stackKeys(tensor, sizes));
-  const scores = tf.mul(call.scale, tf.matMul(q, k, false, true));
+  const products = tf.mul(call.scale, tf.matMul(q, k, false, true));
+  const scores = bias ? tf.add(products, bias) : products;
   // Unseen scores may be far above lse: they are cut before exp, so that the mask never meets an infinity.
   const p = tf.mul(tf.exp(tf.mul(tf.sub(scores, lse), mask)), mask);
   const mean = tf.sum(tf.mul(dOut, o), 3, true);
-  const ds = tf.mul(call.scale, tf.mul(p, tf.sub(tf.matMul(dOut, v, false, true), mean)));
+  const ds = tf.mul(p, tf.sub(tf.matMul(dOut, v, false, true), mean));
   return {
-    dq: unstackQueries(tf.matMul(ds, k), sizes),
-    dk: unstackKeys(tf.matMul(ds, q, true, false), sizes),
+    dq: unstackQueries(tf.mul(call.scale, tf.matMul(ds, k)), sizes),
+    dk: unstackKeys(tf.mul(call.scale, tf.matMul(ds, q, true, false)), sizes),
     dv: unstackKeys(tf.matMul(p, dOut, true, false), sizes),
+    ds,
   };
 }

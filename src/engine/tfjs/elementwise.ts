@@ -1,4 +1,4 @@
-// Ops on numbers one by one: swiglu, add, cast, zero, dropout. Formulas: ops.ts.
+// Ops on numbers one by one: swiglu, add, scaledAdd, cast, zero, dropout. Formulas: ops.ts.
 
 import type { Call } from "../operands.js";
 import { keepsElement } from "../random.js";
@@ -20,6 +20,11 @@ export function swigluBackward({ dy, gate, up }: Call<"swigluBackward", Operand>
 
 export function add({ a, b }: Call<"add", Operand>, { tf }: Context): Results {
   return { y: tf.add(a.tensor, b.tensor) };
+}
+
+export function scaledAdd({ a, b, alpha }: Call<"scaledAdd", Operand>, { tf }: Context): Results {
+  const scaled = tf.mul(alpha, a.tensor);
+  return { y: b ? tf.add(scaled, b.tensor) : scaled };
 }
 
 export function cast({ x }: Call<"cast", Operand>): Results {

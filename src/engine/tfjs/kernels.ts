@@ -1,8 +1,12 @@
 // Every op of the table in TensorFlow.js ops. Formulas: ../ops.ts; judged against reference/ by the contract suite.
 
 import type { Kernels } from "../operands.js";
+import { geglu, gegluBackward, gelu, geluBackward, relu, reluBackward } from "./activation.js";
 import { attention, attentionBackward } from "./attention.js";
-import { add, cast, dropout, swiglu, swigluBackward, zero } from "./elementwise.js";
+import { attentionBiased, attentionBiasedBackward } from "./attention-biased.js";
+import { add, cast, dropout, scaledAdd, swiglu, swigluBackward, zero } from "./elementwise.js";
+import { joinHeads, ropeSections, splitHeads } from "./heads.js";
+import { layerNorm, layerNormInput, layerNormWeight } from "./layer-norm.js";
 import { linear, linearBias, linearInput, linearWeight } from "./linear.js";
 import { headLoss } from "./loss.js";
 import { rmsNorm, rmsNormInput, rmsNormWeight } from "./norm.js";
@@ -35,4 +39,19 @@ export const kernels: Kernels<Operand, Context, Results> = {
   sumSquares,
   adamw,
   dropout,
+  layerNorm,
+  layerNormInput,
+  layerNormWeight,
+  gelu,
+  geluBackward,
+  geglu,
+  gegluBackward,
+  relu,
+  reluBackward,
+  scaledAdd,
+  splitHeads,
+  joinHeads,
+  ropeSections,
+  attentionBiased,
+  attentionBiasedBackward,
 };

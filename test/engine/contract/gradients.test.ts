@@ -7,6 +7,7 @@ import { expectClose } from "../../close.js";
 import { type Operand, runOne } from "./build.js";
 import { onEveryDevice } from "./devices.js";
 import { type Pair, pairs, type Tf } from "./pairs.js";
+import { familyPairs } from "./pairs-families.js";
 
 const tf: Tf = (tfModule as Tf & { readonly default?: Tf }).default ?? tfModule;
 const exact = referenceDevice({ exact: true });
@@ -58,7 +59,7 @@ function autodiff({ inputs, arriving, inTf }: Pair): Gradients {
   return gradients;
 }
 
-describe.each(pairs.map((pair) => [pair.title, pair] as const))("%s", (_, pair) => {
+describe.each([...pairs, ...familyPairs].map((pair) => [pair.title, pair] as const))("%s", (_, pair) => {
   let byDifferences: Gradients;
   let byTf: Gradients;
   beforeAll(async () => {

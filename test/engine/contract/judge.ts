@@ -7,12 +7,19 @@ import { expectClose } from "../../close.js";
 import { type OneOp, runOne } from "./build.js";
 import { cases } from "./cases.js";
 import { attentionCases } from "./cases-attention.js";
+import { familyCases } from "./cases-families.js";
 import { quantizedCases } from "./cases-quantized.js";
 import { randomCases } from "./cases-random.js";
 import { tolerances } from "./devices.js";
 import { type Act, type Case, Make } from "./make.js";
 
-export const allCases: readonly Case[] = [...cases, ...attentionCases, ...quantizedCases, ...randomCases];
+export const allCases: readonly Case[] = [
+  ...cases,
+  ...attentionCases,
+  ...familyCases,
+  ...quantizedCases,
+  ...randomCases,
+];
 
 const exact = referenceDevice({ exact: true });
 

@@ -29,6 +29,21 @@ bool zero(const Op& op, Run& run);
 bool sumSquares(const Op& op, Run& run);
 bool adamw(const Op& op, Run& run);
 bool dropout(const Op& op, Run& run);
+bool layerNorm(const Op& op, Run& run);
+bool layerNormInput(const Op& op, Run& run);
+bool layerNormWeight(const Op& op, Run& run);
+bool gelu(const Op& op, Run& run);
+bool geluBackward(const Op& op, Run& run);
+bool geglu(const Op& op, Run& run);
+bool gegluBackward(const Op& op, Run& run);
+bool relu(const Op& op, Run& run);
+bool reluBackward(const Op& op, Run& run);
+bool scaledAdd(const Op& op, Run& run);
+bool splitHeads(const Op& op, Run& run);
+bool joinHeads(const Op& op, Run& run);
+bool ropeSections(const Op& op, Run& run);
+bool attentionBiased(const Op& op, Run& run);
+bool attentionBiasedBackward(const Op& op, Run& run);
 
 /** Where one side of `cast` is a matrix in few bits. */
 bool castQuantized(const Op& op, Run& run);

@@ -15,7 +15,9 @@ extern const KernelSet kernelSet = {
     TB_TEXT(TB_NAME),
     {nullptr,  embedding, embeddingWeight, rmsNorm,           rmsNormInput, rmsNormWeight,  linear, linearInput,
      linearWeight, linearBias, rope,       attention,         attentionBackward, swiglu,    swigluBackward, add,
-     cast,     gatherRows, writeRows,      headLoss,          zero,         sumSquares,     adamw,  dropout},
+     cast,     gatherRows, writeRows,      headLoss,          zero,         sumSquares,     adamw,  dropout,
+     layerNorm, layerNormInput, layerNormWeight, gelu, geluBackward, geglu, gegluBackward, relu, reluBackward, scaledAdd,
+     splitHeads, joinHeads, ropeSections, attentionBiased, attentionBiasedBackward},
     peak,
     exponentials,
 };
