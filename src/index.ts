@@ -37,14 +37,17 @@ export {
 // 3. Integers become scores.
 
 export {
+  type ChatGlmConfig,
   CheckpointError,
   type ComputeDType,
   type LlamaConfig,
   type LoadOptions,
   loadModel,
   Model,
+  type ModelConfig,
   parameterCount,
   readConfig,
+  type T5Config,
 } from "./model/index.js";
 
 // 4. Scores become a loss, a loss becomes a step.

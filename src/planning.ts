@@ -14,8 +14,8 @@ import {
   defaultContext,
   defaultDType,
   dtypesOf,
-  type LlamaConfig,
   Model,
+  type ModelConfig,
   parameterCount,
   parseConfig,
   type Quantization,
@@ -183,7 +183,7 @@ function folderOf(source: string): string {
 }
 
 /** A plan reads no text, so a model may be planned without its tokenizer. */
-function silent({ vocab, bos, eos, pad }: LlamaConfig): Tokenizer {
+function silent({ vocab, bos, eos, pad }: ModelConfig): Tokenizer {
   const refuse = () => {
     throw new Error("a planned model has no tokenizer");
   };

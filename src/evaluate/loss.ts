@@ -4,7 +4,7 @@ import { readRows } from "../data/index.js";
 import { type Executable, neutralUniforms } from "../engine/index.js";
 import { layOut } from "../graph/index.js";
 import type { Model } from "../model/index.js";
-import { batches, type Encoded, encodeRows, type Template, type TemplateName } from "../tokens/index.js";
+import { batches, type Encoded, encodeRows, lengthOf, type Template, type TemplateName } from "../tokens/index.js";
 import type { RowSource } from "../train/index.js";
 import { allocateArenas } from "../train/plan.js";
 import { lossProgram, writeBatch } from "../train/programs.js";
@@ -43,11 +43,11 @@ export async function evaluateLoss(model: Model, source: RowSource, options: Los
   const { maxTokens = Math.min(512, model.contextTokens) } = options;
   const encoded: Encoded[] = [];
   const rows = readRows(source instanceof Promise ? await source : source);
-  const reading = { template, maxTokens, trainPrompt, signal };
+  const reading = { template, maxTokens, trainPrompt, form: model.form, signal };
   for await (const row of encodeRows(rows, model.tokenizer, reading)) encoded.push(row);
 
   // Every batch as long as the longest row: one Program, one plan.
-  const longest = encoded.reduce((most, { ids }) => Math.max(most, ids.length), 1);
+  const longest = encoded.reduce((most, row) => Math.max(most, lengthOf(row)), 1);
   const whole = { batchSize, pad: model.tokenizer.pad, multipleOf: longest };
   const planned = await lossProgram(model, { batch: batchSize, seq: longest }, { io }, { gradients: false });
   const { arenas, free } = allocateArenas(model.device, planned.program.arenaBytes, ["activations", "workspace", "io"]);

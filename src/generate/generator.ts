@@ -2,9 +2,10 @@
 
 import type { Arena, Category, Executable } from "../engine/index.js";
 import { neutralUniforms } from "../engine/index.js";
+import type { PlannedProgram } from "../graph/index.js";
 import type { Model } from "../model/index.js";
-import { StreamDecoder } from "../tokens/index.js";
-import { type Chunk, capacityFor, chunks, type GenerationPlan, planGeneration } from "./plan.js";
+import { type Context, contextOf, contextPlaces, contextRange, promptIn, StreamDecoder } from "../tokens/index.js";
+import { capacityFor, chunksOf, type GenerationPlan, planGeneration } from "./plan.js";
 import { checkSampling, type SampleOptions, sampleToken } from "./sample.js";
 import { StopText } from "./stop.js";
 
@@ -56,7 +57,9 @@ export function allocateGeneration(model: Model, plans: readonly GenerationPlan[
 
 /** Generates one text after another. Made by `openGenerator`; whoever made it disposes it. */
 export class TextGenerator {
-  readonly #executables = new Map<Chunk, Promise<Executable>>();
+  readonly #executables = new Map<PlannedProgram, Promise<Executable>>();
+  /** What the text that is being written began with. */
+  #text: TextStart = {};
   #busy = false;
 
   constructor(
@@ -84,19 +87,20 @@ export class TextGenerator {
     }
     if (stop.some((text) => text === ""))
       throw new RangeError("generate: expected `stop` to be texts that are not empty");
-    const { tokenizer } = this.model;
+    const { tokenizer, form } = this.model;
     const ids = promptIds(this.model, prompt);
     checkPrompt(this.model, ids, this.plan.capacity);
     if (this.#busy)
       throw new RangeError("generate: this generator is in the middle of another text; open one for each");
     this.#busy = true;
     try {
-      const decoder = new StreamDecoder(tokenizer, { after: ids });
+      const decoder = new StreamDecoder(tokenizer, { after: form.kind === "causal" ? ids : [] });
       const stopText = new StopText(stop);
       const ends = endMarks(this.model);
-      const most = Math.min(ids.length + maxNewTokens, this.plan.capacity);
+      const begun = form.kind === "seq2seq" ? 1 : ids.length; // T5's decoder begins with its start alone
+      const most = Math.min(begun + maxNewTokens, this.plan.capacity);
       let scores = await this.#read(ids, signal);
-      for (let length = ids.length; ; ) {
+      for (let length = begun; ; ) {
         const { id, logprob } = sampleToken(scores, options, length);
         length += 1;
         const ended = ends.has(id);
@@ -143,6 +147,17 @@ export class TextGenerator {
 
   /** Read a prompt chunk by chunk. @returns the scores after its last token */
   async #read(ids: readonly number[], signal: AbortSignal | undefined): Promise<Float32Array> {
+    const { form } = this.model;
+    if (form.kind === "prefix") {
+      this.#text = { context: contextOf(ids, form) };
+      const chunk = chunksOf(this.model, this.plan.capacity).findLast((size) => size >= ids.length);
+      return this.#run(chunk ?? this.plan.capacity, ids, 0, signal);
+    }
+    if (form.kind === "seq2seq") {
+      await this.#encode(ids, signal);
+      return this.#run(1, [form.start], 0, signal);
+    }
+    const chunks = chunksOf(this.model, this.plan.capacity);
     let scores: Float32Array = new Float32Array(0);
     for (let from = 0; from < ids.length; ) {
       signal?.throwIfAborted();
@@ -155,9 +170,36 @@ export class TextGenerator {
     return scores;
   }
 
+  /** T5: the encoder reads a prompt, and its keys and values stay. */
+  async #encode(ids: readonly number[], signal: AbortSignal | undefined): Promise<void> {
+    const { encoder, capacity } = this.plan;
+    if (!encoder) throw new RangeError("generate: no Program reads the prompt");
+    this.#text = { source: ids.length };
+    const each = (of: (t: number) => number, filler: number) =>
+      Int32Array.from({ length: capacity }, (_, t) => (t < ids.length ? of(t) : filler));
+    await this.#write(encoder, {
+      "source.ids": each((t) => ids[t] as number, 0),
+      "source.positions": each((t) => t, 0),
+      "source.rows": each((t) => t, -1),
+      "source.ranges": Int32Array.from({ length: 2 * capacity }, (_, i) =>
+        i % 2 === 1 && i < 2 * ids.length ? ids.length : 0,
+      ),
+    });
+    await (await this.#executable(encoder)).run(neutralUniforms, signal ? { signal } : {});
+  }
+
+  /** All inputs in one write: five would take a third of the time of a small model's token. */
+  async #write({ find }: PlannedProgram, inputs: Readonly<Record<string, Int32Array>>): Promise<void> {
+    const places = Object.entries(inputs).map(([name, values]) => ({ values, offset: find(name).offset }));
+    const start = Math.min(...places.map(({ offset }) => offset));
+    const block = new Uint8Array(Math.max(...places.map(({ offset, values }) => offset + values.byteLength)) - start);
+    for (const { offset, values } of places) block.set(new Uint8Array(values.buffer), offset - start);
+    await this.memory.arenas.io.write(start, block);
+  }
+
   /** One run over some tokens that stand at `from` in the text. */
   async #run(
-    chunk: Chunk,
+    chunk: number,
     ids: readonly number[],
     from: number,
     signal: AbortSignal | undefined,
@@ -168,39 +210,46 @@ export class TextGenerator {
     const real = (value: (i: number) => number, filler: number) =>
       Int32Array.from({ length: chunk }, (_, i) => (i < ids.length ? value(i) : filler));
     // Tokens that fill the chunk up see nothing, and leave the cache as it is.
-    const inputs = {
+    const { context, source = 0 } = this.#text;
+    const places = (i: number) => (context ? contextPlaces(from + i, context) : [from + i]);
+    const each = context ? 2 : 1;
+    const ends = (i: number) => (context ? contextRange(from + i, context)[1] : from + i + 1);
+    const pairs = (end: (i: number) => number) =>
+      Int32Array.from({ length: 2 * chunk }, (_, at) => (at % 2 === 1 && at < 2 * ids.length ? end((at - 1) / 2) : 0));
+    await this.#write(planned, {
       ids: real((i) => ids[i] as number, 0),
-      positions: real((i) => from + i, 0),
-      rows: real((i) => from + i, -1),
-      ranges: Int32Array.from({ length: 2 * chunk }, (_, i) =>
-        i % 2 === 1 && i < 2 * ids.length ? from + (i + 1) / 2 : 0,
+      positions: Int32Array.from({ length: each * chunk }, (_, at) =>
+        at < each * ids.length ? (places(Math.floor(at / each))[at % each] as number) : 0,
       ),
+      rows: real((i) => from + i, -1),
+      ranges: pairs(ends),
       last: Int32Array.of(ids.length - 1),
-    };
-    // All inputs in one write: five would take a third of the time of a small model's token.
-    const places = Object.entries(inputs).map(([name, values]) => ({ values, offset: planned.find(name).offset }));
-    const start = Math.min(...places.map(({ offset }) => offset));
-    const block = new Uint8Array(Math.max(...places.map(({ offset, values }) => offset + values.byteLength)) - start);
-    for (const { offset, values } of places) block.set(new Uint8Array(values.buffer), offset - start);
-    await io.write(start, block);
-    await (await this.#executable(chunk)).run(neutralUniforms, signal ? { signal } : {});
+      ...(this.plan.encoder && { "source.seen": pairs(() => source) }),
+    });
+    await (await this.#executable(planned)).run(neutralUniforms, signal ? { signal } : {});
     const { config, tokenizer } = this.model;
     const bytes = await io.read(planned.find("logits").offset, config.vocab * 4);
     const scores = new Float32Array(bytes.slice().buffer);
     return scores.subarray(0, Math.min(config.vocab, tokenizer.vocab)); // rows beyond the tokenizer stand for nothing
   }
 
-  #executable(chunk: Chunk): Promise<Executable> {
-    let executable = this.#executables.get(chunk);
+  #executable(planned: PlannedProgram): Promise<Executable> {
+    let executable = this.#executables.get(planned);
     if (!executable) {
       const { model } = this;
       const trained = model.trained ? { trained: model.trained.arena } : {};
-      const { program } = this.plan.programs.get(chunk) as { readonly program: Executable["program"] };
-      executable = model.device.compile(program, { ...this.memory.arenas, weights: model.weights.arena, ...trained });
-      this.#executables.set(chunk, executable);
+      const arenas = { ...this.memory.arenas, weights: model.weights.arena, ...trained };
+      executable = model.device.compile(planned.program, arenas);
+      this.#executables.set(planned, executable);
     }
     return executable;
   }
+}
+
+/** GLM: what of the text is context. T5: how many tokens its encoder has read. */
+interface TextStart {
+  readonly context?: Context;
+  readonly source?: number;
 }
 
 /**
@@ -216,9 +265,9 @@ export async function openGenerator(
   return new TextGenerator(model, plan, allocateGeneration(model, [plan]), true);
 }
 
-/** Ids of a prompt: a text gets the begin mark. */
-export function promptIds({ tokenizer }: Model, prompt: string | readonly number[]): readonly number[] {
-  const ids = typeof prompt === "string" ? tokenizer.encode(prompt, { bos: true }) : prompt;
+/** Ids of a prompt: a text gets the marks of the model's form. */
+export function promptIds({ tokenizer, form }: Model, prompt: string | readonly number[]): readonly number[] {
+  const ids = typeof prompt === "string" ? promptIn(form, tokenizer, prompt) : prompt;
   if (ids.length === 0)
     throw new RangeError("generate: the prompt has no tokens and the tokenizer no begin mark; give at least one word");
   return ids;

@@ -12,16 +12,26 @@ import {
   planning,
   Trace,
 } from "../graph/index.js";
-import type { Model } from "../model/index.js";
+import { type Model, sourceInputs } from "../model/index.js";
 
-/** Tokens that one run of a Program reads; 1 makes the next token. Short prompts do not pay for long chunks. */
-export const chunks = [64, 16, 1] as const;
-export type Chunk = (typeof chunks)[number];
+/**
+ * Tokens that one run of a Program reads, most first; 1 makes the next token. Short prompts do not pay for long chunks.
+ *
+ * GLM's context sees itself in both directions, so it is read whole: by the smallest chunk that holds it. T5's prompt is its encoder's.
+ */
+export function chunksOf({ form }: Pick<Model, "form">, capacity: number): readonly number[] {
+  if (form.kind === "causal") return [64, 16, 1];
+  if (form.kind === "seq2seq") return [1];
+  const smaller = [1024, 256, 64].filter((size) => size < capacity);
+  return [...new Set([capacity, ...smaller, 1])];
+}
 
 export interface GenerationPlan {
   /** Tokens of prompt and answer that keys and values are kept for. */
   readonly capacity: number;
-  readonly programs: ReadonlyMap<Chunk, PlannedProgram>;
+  readonly programs: ReadonlyMap<number, PlannedProgram>;
+  /** T5: reads a prompt of up to `capacity` tokens, once. */
+  readonly encoder: PlannedProgram | undefined;
   /** Without the model itself. */
   readonly bytes: Readonly<Record<Category, number>>;
 }
@@ -36,43 +46,58 @@ export function capacityFor(model: Model, tokens: number): number {
 
 /** Plan generation with a model, to the byte; allocates nothing. Gives other work a turn between two Programs. */
 export async function planGeneration(model: Model, capacity: number): Promise<GenerationPlan> {
-  const programs = new Map<Chunk, PlannedProgram>();
-  for (const chunk of chunks) {
-    programs.set(chunk, await planChunk(model, capacity, chunk));
+  const programs = new Map<number, PlannedProgram>();
+  let cache: Layout | undefined;
+  for (const chunk of chunksOf(model, capacity)) {
+    const trace = traceChunk(model, capacity, chunk);
+    cache ??= cacheLayout(trace);
+    programs.set(chunk, await planTrace(model, trace, `generate ${chunk}`, cache));
     await setImmediate();
   }
-  const most = (category: Category) =>
-    Math.max(...[...programs.values()].map(({ program }) => program.arenaBytes[category]));
+  const encoder =
+    model.form.kind === "seq2seq" && cache
+      ? await planTrace(model, traceEncoder(model, capacity), `read ${capacity}`, cache)
+      : undefined;
+  const all = [...programs.values(), ...(encoder ? [encoder] : [])];
+  const most = (category: Category) => Math.max(...all.map(({ program }) => program.arenaBytes[category]));
   const own = categories.map((category) => [
     category,
     category === "weights" || category === "trained" ? 0 : most(category),
   ]);
-  return { capacity, programs, bytes: Object.fromEntries(own) as Record<Category, number> };
+  return { capacity, programs, encoder, bytes: Object.fromEntries(own) as Record<Category, number> };
 }
 
 /**
- * Inputs ids, positions and rows [chunk], ranges [chunk, 2] and last [1] i32, where rows are places in the cache and last is the token
- * whose scores are wanted; output logits [1, vocab] f32.
+ * Inputs ids and rows [chunk], positions [chunk] (GLM's [chunk, 2]), ranges [chunk, 2] and last [1] i32, where rows are places in the
+ * cache and last is the token whose scores are wanted; T5's also source.seen [chunk, 2]. Output logits [1, vocab] f32.
  */
-function planChunk(model: Model, capacity: number, chunk: Chunk): Promise<PlannedProgram> {
+function traceChunk(model: Model, capacity: number, chunk: number): Trace {
   const trace = new Trace({ activations: model.dtype });
   const input = (name: string, ...shape: number[]) => trace.input(name, "i32", shape);
+  const { kind } = model.form;
   const hidden = model.hidden(trace, {
     batch: 1,
     ids: input("ids", chunk),
-    positions: input("positions", chunk),
+    positions: kind === "prefix" ? input("positions", chunk, 2) : input("positions", chunk),
     ranges: input("ranges", chunk, 2),
     cache: { rows: input("rows", chunk), capacity },
+    ...(kind === "seq2seq" && { source: { seen: input("source.seen", chunk, 2), read: { kept: capacity } } }),
   }); // [chunk, hidden]
   const last = gatherRows(hidden, input("last", 1)); // [1, hidden]
   trace.output("logits", linear(last, model.head(trace), { dtype: "f32" })); // [1, vocab]
-  return inTurns(
-    planning(trace, {
-      name: `generate ${chunk}`,
-      device: model.device,
-      placements: new Map([...model.placements, ...cacheLayout(trace).placements]),
-    }),
-  );
+  return trace;
+}
+
+/** Inputs source.ids, source.positions and source.rows [capacity], source.ranges [capacity, 2] i32; what is kept is the output. */
+function traceEncoder(model: Model, capacity: number): Trace {
+  const trace = new Trace({ activations: model.dtype });
+  model.encode(trace, sourceInputs(trace, 1, capacity));
+  return trace;
+}
+
+function planTrace(model: Model, trace: Trace, name: string, cache: Layout): Promise<PlannedProgram> {
+  const placements = new Map([...model.placements, ...cache.placements]);
+  return inTurns(planning(trace, { name, device: model.device, placements }));
 }
 
 function cacheLayout(trace: Trace): Layout {

@@ -1,6 +1,8 @@
 // The angles of rotary positions: how fast each pair of a head turns per token.
 
+import { roundTo } from "../engine/number.js";
 import type { LlamaConfig } from "./config.js";
+import type { ComputeDType } from "./model.js";
 
 /**
  * Radians per token of pair i of a head: theta^(-2i / headDim), stretched as `ropeScaling` says.
@@ -26,4 +28,24 @@ export function ropeFrequencies(config: Pick<LlamaConfig, "headDim" | "ropeTheta
     const kept = (turns - lowFreqFactor) / (highFreqFactor - lowFreqFactor);
     return (1 - kept) * (frequency / factor) + kept * frequency;
   });
+}
+
+/**
+ * cos or sin of the angles of one section of ChatGLM's heads, [places, width / 2] f32.
+ *
+ * The published model has its frequencies in f16, so they are rounded here whatever is computed in (the phase at place 2047 moves by up
+ * to 0.32); where it computes in f16, the angles and their cosines are too.
+ */
+export function chatGlmAngles(
+  width: number,
+  places: number,
+  dtype: ComputeDType,
+  of: (angle: number) => number,
+): Float32Array {
+  const half = (value: number) => (dtype === "f16" ? roundTo(value, "f16") : value);
+  const cols = width / 2;
+  const frequencies = Float64Array.from({ length: cols }, (_, i) => roundTo(10000 ** ((-2 * i) / width), "f16"));
+  return Float32Array.from({ length: places * cols }, (_, i) =>
+    half(of(half(Math.floor(i / cols) * (frequencies[i % cols] as number)))),
+  );
 }

@@ -4,7 +4,7 @@ import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { loadTokenizer } from "../tokens/index.js";
 import { PieceKind, readSentencePieceModel } from "../tokens/sentencepiece-model.js";
-import { type LlamaConfig, readConfig } from "./config.js";
+import { type LlamaConfig, type ModelConfig, readConfig } from "./config.js";
 import { BLOCK, type GgufTensor, type GgufType, type GgufValue, writeGguf } from "./weights/gguf.js";
 import { CheckpointError, openCheckpoint, type TensorFile } from "./weights/index.js";
 
@@ -51,7 +51,7 @@ export async function exportGguf(folder: string, into: string, { type = "f16" }:
   }
 }
 
-function refuseOthers(folder: string, config: LlamaConfig): void {
+function refuseOthers(folder: string, config: ModelConfig): asserts config is LlamaConfig {
   const refuse = (what: string) =>
     new CheckpointError(folder, `is not written as GGUF: ${what} (Llama and Mistral with a tokenizer.model are)`);
   if (config.family !== "llama" && config.family !== "mistral") throw refuse(`it is a ${config.family}`);

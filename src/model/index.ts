@@ -1,13 +1,21 @@
 // Token ids become scores: config, weights on a device, and the forward of each family.
 
-export { type LlamaConfig, parameterCount, parseConfig, type RopeScaling, readConfig } from "./config.js";
-export { families } from "./families/index.js";
+export {
+  type ChatGlmConfig,
+  type LlamaConfig,
+  type ModelConfig,
+  parseConfig,
+  type RopeScaling,
+  readConfig,
+  type T5Config,
+} from "./config.js";
+export { familyOf, parameterCount } from "./families/index.js";
 export { exportGguf, type GgufOptions } from "./gguf.js";
+export { type ForwardInputs, type InputSizes, rowInputs, type SourceInputs, sourceInputs } from "./inputs.js";
 export { defaultContext, defaultDType, type LoadOptions, loadModel, sketchModel, sketchOf } from "./load.js";
 export {
   type ComputeDType,
   computeDTypes,
-  type ForwardInputs,
   type LinearHook,
   type LinearSite,
   Model,

@@ -5,8 +5,8 @@ import path from "node:path";
 import type { Device } from "../engine/device.js";
 import { type DeviceName, openDevice } from "../engine/devices.js";
 import { loadTokenizer, type Tokenizer } from "../tokens/index.js";
-import { type LlamaConfig, parseConfig, readConfig } from "./config.js";
-import { type Family, families } from "./families/index.js";
+import { type ModelConfig, parseConfig, readConfig } from "./config.js";
+import { type Family, familyOf } from "./families/index.js";
 import { type ComputeDType, Model } from "./model.js";
 import { type Quantization, quantizeSpecs } from "./quantize.js";
 import { loadResident, weightsLayout } from "./resident.js";
@@ -33,7 +33,7 @@ export interface LoadOptions {
  * @param device - One made by sketchDevice.
  */
 export function sketchModel(
-  config: LlamaConfig,
+  config: ModelConfig,
   tokenizer: Tokenizer,
   {
     device,
@@ -47,8 +47,8 @@ export function sketchModel(
     readonly quantize?: Quantization | undefined;
   },
 ): Model {
-  checkDType(families[config.family], config.family, dtype, device);
-  const family = families[config.family];
+  checkDType(familyOf(config), config.family, dtype, device);
+  const family = familyOf(config);
   const specs = quantizeSpecs(family.tensors(config, dtype, contextTokens), family.linears(config), quantize);
   const { placements, bytes } = weightsLayout(specs);
   const arena = device.allocate("weights", bytes);
@@ -72,7 +72,7 @@ export function sketchOf(model: Model, device: Device): Model {
 }
 
 /** Tokens of context that loadModel prepares where nothing is said. */
-export function defaultContext(config: LlamaConfig): number {
+export function defaultContext(config: ModelConfig): number {
   return Math.min(config.contextTokens, 4096);
 }
 
@@ -103,9 +103,9 @@ export async function loadModel(at: string, options: LoadOptions = {}): Promise<
     }
     const device = typeof options.device === "object" ? options.device : await openDevice(options.device ?? "auto");
     const dtype = options.dtype ?? defaultDType(device);
-    checkDType(families[config.family], config.family, dtype, device);
+    checkDType(familyOf(config), config.family, dtype, device);
     checkQuantized(options.quantize, device);
-    const family = families[config.family];
+    const family = familyOf(config);
     const specs = quantizeSpecs(family.tensors(config, dtype, wanted), family.linears(config), options.quantize);
     const weights = await loadResident(device, file, specs);
     const name = path.basename(path.resolve(at));
@@ -117,7 +117,7 @@ export async function loadModel(at: string, options: LoadOptions = {}): Promise<
 }
 
 /** The folder of a model and its config, which a llama2.c checkpoint has in itself. */
-async function placeOf(at: string): Promise<{ readonly folder: string; readonly config: LlamaConfig }> {
+async function placeOf(at: string): Promise<{ readonly folder: string; readonly config: ModelConfig }> {
   if (!(await stat(at).catch(() => undefined))?.isFile()) return { folder: at, config: readConfig(at) };
   const folder = path.dirname(at);
   const own = await openLlama2c(at);

@@ -3,9 +3,10 @@
 
 import type { Device } from "../engine/device.js";
 import { linear, type Placements, type Tensor, type Trace } from "../graph/index.js";
-import type { Tokenizer } from "../tokens/index.js";
-import type { LlamaConfig } from "./config.js";
-import { families } from "./families/index.js";
+import type { Form, Tokenizer } from "../tokens/index.js";
+import type { ModelConfig } from "./config.js";
+import { familyOf } from "./families/index.js";
+import type { ForwardInputs, SourceInputs } from "./inputs.js";
 import type { Quantization } from "./quantize.js";
 import type { ResidentWeights } from "./resident.js";
 import type { TrainedTensors } from "./trained.js";
@@ -15,19 +16,6 @@ export const computeDTypes = ["f32", "bf16", "f16"] as const;
 
 /** Dtype of the activations, and of frozen weights in memory. */
 export type ComputeDType = (typeof computeDTypes)[number];
-
-/** What a forward pass reads, as inputs of its trace. T = batch * seq. */
-export interface ForwardInputs {
-  readonly batch: number;
-  /** Token ids [T] i32. */
-  readonly ids: Tensor;
-  /** Place of each token in its text [T] i32. */
-  readonly positions: Tensor;
-  /** Keys each token sees [T, 2] i32, from and to. */
-  readonly ranges: Tensor;
-  /** Where keys and values are kept between runs, when they are: row of the cache for each token [T] i32, and rows for each text. */
-  readonly cache?: { readonly rows: Tensor; readonly capacity: number } | undefined;
-}
 
 /** A matrix of the model by its checkpoint name without ".weight", such as "model.layers.0.self_attn.q_proj". */
 export interface LinearSite {
@@ -43,7 +31,7 @@ export interface ModelParts {
   /** For people: the last part of the folder's name. */
   readonly name: string;
   readonly folder: string;
-  readonly config: LlamaConfig;
+  readonly config: ModelConfig;
   readonly tokenizer: Tokenizer;
   readonly device: Device;
   readonly dtype: ComputeDType;
@@ -57,7 +45,7 @@ export interface ModelParts {
 export class Model {
   readonly name: string;
   readonly folder: string;
-  readonly config: LlamaConfig;
+  readonly config: ModelConfig;
   readonly tokenizer: Tokenizer;
   readonly device: Device;
   readonly dtype: ComputeDType;
@@ -99,9 +87,14 @@ export class Model {
     return new Map([...this.weights.placements, ...(this.trained?.placements ?? [])]);
   }
 
+  /** How it lays out what is asked and what is answered. */
+  get form(): Form {
+    return familyOf(this.config).form(this.config);
+  }
+
   /** Linear layers that could carry an adapter, in order of use. */
   get linears(): readonly LinearSite[] {
-    return families[this.config.family].linears(this.config);
+    return familyOf(this.config).linears(this.config);
   }
 
   /** A tensor by its checkpoint name, as what trains has it, else as the frozen weights have it. */
@@ -122,12 +115,19 @@ export class Model {
 
   /** Hidden states after the final norm, [T, hidden]. */
   hidden(trace: Trace, inputs: ForwardInputs): Tensor {
-    return families[this.config.family].hidden(this, trace, inputs);
+    return familyOf(this.config).hidden(this, trace, inputs);
+  }
+
+  /** T5: read a source and keep what decoding needs of it. */
+  encode(trace: Trace, source: SourceInputs): void {
+    const family = familyOf(this.config);
+    if (!family.encode) throw new RangeError(`${this.name} has no encoder`);
+    family.encode(this, trace, source);
   }
 
   /** The matrix that turns hidden states into scores, [vocab, hidden]. */
   head(trace: Trace): Tensor {
-    return families[this.config.family].head(this, trace);
+    return familyOf(this.config).head(this, trace);
   }
 
   /** Frees what trains; the base's weights too when this is a base. */

@@ -11,10 +11,10 @@ import { CheckpointError, type TensorFile, type WeightFault } from "./weights/in
 /** A tensor that a family's code asks for: from the checkpoint, or computed from the config. */
 export interface TensorSpec {
   readonly name: string;
-  readonly dtype: ComputeDType | QuantizedDType;
+  readonly dtype: ComputeDType | QuantizedDType | "i32";
   readonly shape: readonly number[];
-  /** Its values, where it is not in the checkpoint, such as a table of angles. */
-  readonly values?: () => Float32Array;
+  /** Its values, where it is not in the checkpoint, such as a table of angles. Of i32 there are only such. */
+  readonly values?: () => Float32Array | Int32Array;
 }
 
 export interface ResidentWeights {
@@ -69,6 +69,7 @@ export async function loadResident(
         continue;
       }
       const { name, dtype, shape } = spec;
+      if (dtype === "i32") throw new CheckpointError(file.path, "a table of i32 has no values", { tensor: name });
       let fault: WeightFault | undefined;
       if (isQuantized(dtype)) {
         fault = await quantizer.load({ name, dtype, shape }, arena, offset);
@@ -78,7 +79,7 @@ export async function loadResident(
           await arena.write(offset + piece.offset, piece.data);
         }
       }
-      if (fault && spec.dtype === "f16") await checkFits(file, fault);
+      if (fault && dtype === "f16") await checkFits(file, fault);
       if (fault) faults.push(fault);
     }
   } catch (error) {

@@ -1,6 +1,7 @@
 // Row -> ids, and which of them teach. Next to read: batch.ts, many rows as one block.
 
 import type { Row } from "../data/row.js";
+import { type Context, causal, type Form, promptIn } from "./form.js";
 import type { Tokenizer } from "./tokenizer.js";
 
 /** The text around a task. `{instruction}` and `{input}` stand for the row's; the answer follows the prompt directly. */
@@ -38,6 +39,8 @@ export interface TemplateOptions {
   readonly trainPrompt?: boolean;
   /** Position of the row in the data, kept in the result. @default 0 */
   readonly index?: number;
+  /** How the model lays out prompt and answer: `model.form`. @default causal */
+  readonly form?: Form;
 }
 
 /** A row as ids. */
@@ -45,6 +48,10 @@ export interface Encoded {
   readonly ids: readonly number[];
   /** For each id, whether predicting it is trained. The first id is never predicted. */
   readonly trained: readonly boolean[];
+  /** GLM: what of the ids is context. */
+  readonly context?: Context;
+  /** T5: what the encoder reads; `ids` are the decoder's then. */
+  readonly source?: readonly number[];
   /** Position of the row in the data, from 0. */
   readonly row: number;
   /** The row was too long: its end, end token included, is missing, and perhaps nothing trained is left. */
@@ -94,28 +101,48 @@ function templateOf(template: TemplateName | Template): Template {
  * exactly those that generation feeds, whatever the answer begins with; and they are the ids of the whole text, unless a
  * token would span the border between prompt and answer, which generation could never produce.
  *
+ * In GLM's form <sop> is trained too, as its authors do, and in GLM's and T5's the answer is a text of its own. Their prompts are never
+ * trained: they see themselves in both directions, so there is nothing to predict. T5's prompt is cut at `maxTokens` by itself and keeps
+ * its end token.
+ *
  * @throws RangeError when an option makes no sense.
  */
-export function applyTemplate(
-  row: Row,
-  tokenizer: Tokenizer,
-  { template = "alpaca", maxTokens = 512, trainPrompt = false, index = 0 }: TemplateOptions = {},
-): Encoded {
+export function applyTemplate(row: Row, tokenizer: Tokenizer, options: TemplateOptions = {}): Encoded {
+  const { template = "alpaca", maxTokens = 512, trainPrompt = false, index = 0, form = causal } = options;
   if (!Number.isInteger(maxTokens) || maxTokens < 2) {
     throw new RangeError(`expected \`maxTokens\` to be an integer from 2, got ${maxTokens}`);
   }
   const prompt = row.kind === "text" ? "" : renderPrompt(template, row);
-  const before = tokenizer.encode(prompt, { bos: true });
   const answer = row.kind === "text" ? row.text : row.output;
-  const after = tokenizer.encode(answer, { continuation: prompt !== "", eos: true });
-  const ids = [...before, ...after];
-  const all = row.kind === "text" || trainPrompt;
-  const encoded: Encoded = {
-    ids: ids.slice(0, maxTokens),
-    trained: ids.slice(0, maxTokens).map((_, i) => all || i >= before.length),
-    row: index,
+  const cut = (before: readonly number[], after: readonly number[], trainedFrom: number): Encoded => {
+    const ids = [...before, ...after];
+    const encoded: Encoded = {
+      ids: ids.slice(0, maxTokens),
+      trained: ids.slice(0, maxTokens).map((_, i) => i >= trainedFrom),
+      row: index,
+    };
+    return ids.length > maxTokens ? { ...encoded, truncated: true } : encoded;
   };
-  return ids.length > maxTokens ? { ...encoded, truncated: true } : encoded;
+  const asked = promptIn(form, tokenizer, prompt);
+  const all = row.kind === "text" || trainPrompt;
+  switch (form.kind) {
+    case "causal": {
+      const after = tokenizer.encode(answer, { continuation: prompt !== "", eos: true });
+      return cut(asked, after, all ? 0 : asked.length);
+    }
+    case "prefix": {
+      const length = asked.length - 1; // <sop>'s place, which is trained: [gMASK] predicts it
+      const encoded = cut(asked, [...tokenizer.encode(answer), form.eop], length);
+      return { ...encoded, context: { length, blank: length - 1 } };
+    }
+    case "seq2seq": {
+      const encoded = cut([form.start], tokenizer.encode(answer, { eos: true }), 1);
+      const source = asked.length > maxTokens ? [...asked.slice(0, maxTokens - 1), ...asked.slice(-1)] : asked;
+      return { ...encoded, source, ...(source.length < asked.length && { truncated: true }) };
+    }
+    default:
+      return form satisfies never;
+  }
 }
 
 /** Longest time to go on without letting the event loop turn. */

@@ -4,7 +4,8 @@ import { createHash } from "node:crypto";
 import { performance } from "node:perf_hooks";
 import { setImmediate } from "node:timers/promises";
 import { type Row, readRows } from "../data/index.js";
-import { type Encoded, encodeRows, type Tokenizer } from "../tokens/index.js";
+import type { Model } from "../model/index.js";
+import { type Encoded, encodeRows, type Form, type Tokenizer } from "../tokens/index.js";
 import type { ResolvedOptions, RowSource } from "./options.js";
 
 export interface EncodedRows {
@@ -32,16 +33,17 @@ export interface Dataset {
  */
 export async function encodeData(
   { data, validation }: { readonly data: RowSource; readonly validation?: RowSource | number | undefined },
-  tokenizer: Tokenizer,
+  { tokenizer, form }: Pick<Model, "tokenizer" | "form">,
   options: ResolvedOptions,
   signal?: AbortSignal,
 ): Promise<Dataset> {
-  const all = await encode(data, "the data", tokenizer, options, signal);
+  const reading = { ...options, form };
+  const all = await encode(data, "the data", tokenizer, reading, signal);
   if (typeof validation !== "number") {
     const held =
       validation === undefined
         ? undefined
-        : await encode(validation, "the validation data", tokenizer, options, signal);
+        : await encode(validation, "the validation data", tokenizer, reading, signal);
     return { train: all, validation: held, fingerprint: await fingerprint(all.kept, held?.kept ?? []) };
   }
   const [train, held] = await split(all.kept, validation, options.seed);
@@ -56,13 +58,19 @@ async function encode(
   source: RowSource,
   what: string,
   tokenizer: Tokenizer,
-  { template, maxTokens, trainPrompt }: ResolvedOptions,
+  { template, maxTokens, trainPrompt, form }: ResolvedOptions & { readonly form: Form },
   signal: AbortSignal | undefined,
 ): Promise<EncodedRows> {
   const kept: Encoded[] = [];
   const dropped: number[] = [];
   let cut = 0;
-  for await (const encoded of encodeRows(rowsOf(source), tokenizer, { template, maxTokens, trainPrompt, signal })) {
+  for await (const encoded of encodeRows(rowsOf(source), tokenizer, {
+    template,
+    maxTokens,
+    trainPrompt,
+    form,
+    signal,
+  })) {
     if (teaches(encoded)) kept.push(encoded);
     else dropped.push(encoded.row);
     if (encoded.truncated) cut += 1;
@@ -128,7 +136,8 @@ async function fingerprint(train: readonly Encoded[], validation: readonly Encod
   return hash.digest("hex");
 }
 
-/** Ids and which are trained, as bytes. */
-function marked({ ids, trained }: Encoded): Uint8Array {
-  return new Uint8Array(Int32Array.from(ids, (id, at) => (trained[at] ? -1 - id : id)).buffer);
+/** Ids and which are trained, as bytes; T5's source before them. */
+function marked({ ids, trained, source = [] }: Encoded): Uint8Array {
+  const marks = ids.map((id, at) => (trained[at] ? -1 - id : id));
+  return new Uint8Array(Int32Array.from([...source, ...marks]).buffer);
 }

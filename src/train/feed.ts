@@ -2,7 +2,7 @@
 
 import { permutation } from "../engine/random.js";
 import type { Batch, Encoded } from "../tokens/index.js";
-import { batches } from "../tokens/index.js";
+import { batches, lengthOf } from "../tokens/index.js";
 import type { Dataset } from "./dataset.js";
 import { countBuckets, paddedTokens, SEQ_MULTIPLE } from "./microbatch.js";
 import { type ResolvedOptions, rowsPerUpdate } from "./options.js";
@@ -20,10 +20,10 @@ export function shapesOf(data: Dataset, options: ResolvedOptions): RunShapes {
       const train = countBuckets(rows, order, { microBatch, rowsPerUpdate: perUpdate, maxTokens });
       const held = data.validation?.kept ?? [];
       const batch = validationRows(data, options, microBatch);
-      const first = [...order.subarray(0, microBatch)].map((i) => (rows[i] as Encoded).ids.length);
+      const first = [...order.subarray(0, microBatch)].map((i) => lengthOf(rows[i] as Encoded));
       return {
         train,
-        validation: [...new Set(held.map(({ ids }) => paddedTokens(ids.length, maxTokens)))].map((seq) => ({
+        validation: [...new Set(held.map((row) => paddedTokens(lengthOf(row), maxTokens)))].map((seq) => ({
           batch,
           seq,
         })),
@@ -37,7 +37,7 @@ export function shapesOf(data: Dataset, options: ResolvedOptions): RunShapes {
 function validationRows(data: Dataset, { maxTokens }: ResolvedOptions, microBatch: number): number {
   const longest = (rows: readonly Encoded[]) =>
     paddedTokens(
-      rows.reduce((most, { ids }) => Math.max(most, ids.length), 1),
+      rows.reduce((most, row) => Math.max(most, lengthOf(row)), 1),
       maxTokens,
     );
   const tokens = microBatch * longest(data.train.kept);

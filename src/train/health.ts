@@ -79,11 +79,12 @@ export function checkWeights({ specs, faults }: ResidentWeights): Finding {
 /** The first row as text, trained parts between ⟦ and ⟧. */
 function showSample({ kept }: EncodedRows, tokenizer: Tokenizer): Finding {
   const first = kept[0];
-  let shown = "";
+  const decode = (ids: readonly number[]) => tokenizer.decode(ids, { skipSpecial: false });
+  let shown = first?.source ? `${decode(first.source)} → ` : "";
   for (let from = 0; first && from < first.ids.length; ) {
     let to = from;
     while (to < first.ids.length && first.trained[to] === first.trained[from]) to += 1;
-    const text = tokenizer.decode(first.ids.slice(from, to), { skipSpecial: false });
+    const text = decode(first.ids.slice(from, to));
     shown += first.trained[from] ? `⟦${text}⟧` : text;
     from = to;
   }

@@ -82,7 +82,7 @@ export class Loop {
     for (const event of events) if (event.kind === "updated") this.#lastLoss = event.loss;
     await this.log.openFile(path.join(this.place.folder, runFiles.events));
 
-    const data = await this.#unlessStopped(() => encodeData(this.given, model.tokenizer, this.options, control.signal));
+    const data = await this.#unlessStopped(() => encodeData(this.given, model, this.options, control.signal));
     if (!data) return this.#end(undefined, undefined);
     const sampling = await this.#sampling.plan();
     const plan = await planFastest(model, this.options, shapesOf(data, this.options), sampling);

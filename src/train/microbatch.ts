@@ -1,6 +1,6 @@
 // How many rows go through the model at once: the sizes worth trying, and the shapes of batches each would make. Next to read: fit.ts.
 
-import type { Encoded } from "../tokens/index.js";
+import { type Encoded, lengthOf } from "../tokens/index.js";
 import type { Bucket } from "./programs.js";
 
 /** Rows are padded to a multiple of this many tokens, so that few Programs serve all batches. */
@@ -33,7 +33,7 @@ export function countBuckets(
   order: ArrayLike<number>,
   { microBatch, rowsPerUpdate, maxTokens }: { microBatch: number; rowsPerUpdate: number; maxTokens: number },
 ): readonly CountedBucket[] {
-  const padded = rows.map(({ ids }) => paddedTokens(ids.length, maxTokens));
+  const padded = rows.map((row) => paddedTokens(lengthOf(row), maxTokens));
   const counts = new Map<number, number>(padded.map((seq) => [seq, 0]));
   for (let update = 0; update < order.length; update += rowsPerUpdate) {
     const end = Math.min(update + rowsPerUpdate, order.length);

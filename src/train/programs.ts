@@ -16,7 +16,7 @@ import {
   planning,
   Trace,
 } from "../graph/index.js";
-import type { Model, TrainedTensor } from "../model/index.js";
+import { type Model, rowInputs, type TrainedTensor } from "../model/index.js";
 import type { Batch } from "../tokens/index.js";
 import type { ResolvedOptions } from "./options.js";
 
@@ -62,7 +62,7 @@ export function runLayout(trained: readonly TrainedTensor[]): RunLayout {
 
 /**
  * The loss of one batch, added to `totals`; with `gradients`, those of every trained tensor too, added to theirs.
- * Inputs ids, positions, labels [T] and ranges [T, 2] i32; output nll [T] f32. Other work gets a turn every few milliseconds.
+ * Inputs labels [T] i32 and those of rowInputs; output nll [T] f32. Other work gets a turn every few milliseconds.
  *
  * @param options.recompute - Names of the scopes that are computed again on the way back.
  */
@@ -90,19 +90,22 @@ export function traceLoss(
 ) {
   const trace = new Trace({ activations: model.dtype, training: gradients, recompute: (name) => recompute.has(name) });
   const tokens = bucket.batch * bucket.seq;
-  const input = (name: string, ...shape: number[]) => trace.input(name, "i32", shape);
-  const x = model.hidden(trace, {
-    batch: bucket.batch,
-    ids: input("ids", tokens),
-    positions: input("positions", tokens),
-    ranges: input("ranges", tokens, 2),
-  }); // [T, hidden]
-  return { trace, ...headLoss(x, model.head(trace), input("labels", tokens)) };
+  const x = model.hidden(trace, rowInputs(trace, model.form, bucket)); // [T, hidden]
+  return { trace, ...headLoss(x, model.head(trace), trace.input("labels", "i32", [tokens])) };
 }
 
 /** Put a batch where its Program reads it. */
 export async function writeBatch(io: Arena, planned: PlannedProgram, batch: Batch): Promise<void> {
-  const inputs = { ids: batch.tokens, positions: batch.positions, ranges: batch.ranges, labels: batch.labels };
+  const { tokens, positions, ranges, labels, source } = batch;
+  const inputs = {
+    ...{ ids: tokens, positions, ranges, labels },
+    ...(source && {
+      "source.ids": source.tokens,
+      "source.positions": source.positions,
+      "source.ranges": source.ranges,
+      "source.seen": source.seen,
+    }),
+  };
   for (const [name, values] of Object.entries(inputs)) {
     const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
     await io.write(planned.find(name).offset, bytes);

@@ -2,7 +2,7 @@
 
 import type { Device } from "../../src/engine/index.js";
 import type { LlamaConfig } from "../../src/model/config.js";
-import { families } from "../../src/model/families/index.js";
+import { familyOf } from "../../src/model/families/index.js";
 import { type ComputeDType, Model } from "../../src/model/model.js";
 import { loadResident } from "../../src/model/resident.js";
 import { convert, type TensorFile } from "../../src/model/weights/index.js";
@@ -40,7 +40,7 @@ export function stream(seed: number): () => number {
 
 export async function randomModel(device: Device, config: LlamaConfig, dtype: ComputeDType): Promise<Model> {
   const { contextTokens } = config;
-  const specs = families[config.family].tensors(config, dtype, contextTokens);
+  const specs = familyOf(config).tensors(config, dtype, contextTokens);
   const random = stream(42);
   const sizes = new Map(specs.map(({ name, shape }) => [name, shape.reduce((product, size) => product * size, 1)]));
   const file: TensorFile = {

@@ -2,12 +2,18 @@
 
 import { type Arena, type Category, IGNORED, neutralUniforms } from "../../src/engine/index.js";
 import { differentiate, gradientName, headLoss, layOut, linear, planProgram, Trace } from "../../src/graph/index.js";
-import type { Model } from "../../src/model/index.js";
+import { type Model, rowInputs } from "../../src/model/index.js";
+import { type Batch, batches, type Context } from "../../src/tokens/index.js";
+import { writeBatch } from "../../src/train/programs.js";
 
 export interface LabelledRow {
   readonly ids: readonly number[];
   /** What each position must predict, or -100. @default nothing */
   readonly labels?: readonly number[];
+  /** GLM: what of the ids is context. */
+  readonly context?: Context;
+  /** T5: what the encoder reads. */
+  readonly source?: readonly number[];
 }
 
 export interface Forward {
@@ -22,16 +28,13 @@ export interface Forward {
 /** Rows side by side in one batch, padded on the right. */
 export async function forward(model: Model, rows: readonly LabelledRow[]): Promise<Forward> {
   const { device, config, trained } = model;
-  const [batch, seq] = [rows.length, Math.max(...rows.map(({ ids }) => ids.length))];
+  const encoded = rows.map((row, at) => ({ ...row, trained: row.ids.map(() => false), row: at }));
+  const [block] = [...batches(encoded, { batchSize: rows.length, pad: 0, multipleOf: 1 })] as [Batch];
+  const { batch, seq } = block;
   const count = batch * seq;
   const trace = new Trace({ activations: model.dtype });
   const input = (name: string, ...shape: number[]) => trace.input(name, "i32", shape);
-  const hidden = model.hidden(trace, {
-    batch,
-    ids: input("ids", count),
-    positions: input("positions", count),
-    ranges: input("ranges", count, 2),
-  });
+  const hidden = model.hidden(trace, rowInputs(trace, model.form, block));
   const { totals } = headLoss(hidden, model.head(trace), input("labels", count));
   trace.output("totals", totals);
   trace.output("logits", linear(hidden, model.head(trace), { dtype: "f32" }));
@@ -50,20 +53,10 @@ export async function forward(model: Model, rows: readonly LabelledRow[]): Promi
   if (trained) arenas.trained = trained.arena;
   const io = arenas.io as Arena;
   const executable = await device.compile(program, arenas);
-  const put = (name: string, value: (row: LabelledRow, at: number) => number, per = 1) =>
-    io.write(
-      find(name).offset,
-      new Uint8Array(
-        Int32Array.from({ length: count * per }, (_, i) => {
-          const t = Math.floor(i / per);
-          return value(rows[Math.floor(t / seq)] as LabelledRow, per === 1 ? t % seq : (t % seq) * per + (i % per));
-        }).buffer,
-      ),
-    );
-  await put("ids", ({ ids }, t) => ids[t] ?? 0);
-  await put("positions", ({ ids }, t) => (t < ids.length ? t : 0));
-  await put("labels", ({ labels = [] }, t) => labels[t] ?? IGNORED);
-  await put("ranges", ({ ids }, i) => (i % 2 === 1 && (i - 1) / 2 < ids.length ? (i - 1) / 2 + 1 : 0), 2);
+  const labelled = rows.flatMap(({ labels: wanted = [] }) =>
+    Array.from({ length: seq }, (_, t) => wanted[t] ?? IGNORED),
+  );
+  await writeBatch(io, { program, find }, { ...block, labels: Int32Array.from(labelled) });
   await executable.run(neutralUniforms);
 
   const read = async (arena: Arena, offset: number, length: number) =>

@@ -3,7 +3,8 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type LlamaConfig, parameterCount, parseConfig, readConfig } from "../../src/model/config.js";
+import { type LlamaConfig, parseConfig, readConfig } from "../../src/model/config.js";
+import { parameterCount } from "../../src/model/families/index.js";
 import { ropeFrequencies } from "../../src/model/frequencies.js";
 import { openCheckpoint } from "../../src/model/weights/index.js";
 
@@ -100,7 +101,7 @@ test("what transformers 5 writes is read alike", () => {
 describe("rotary frequencies", () => {
   test("follow theta", () => {
     const config = parseConfig({ ...llama7b, hidden_size: 8, num_attention_heads: 2, rope_theta: 10000 });
-    expect([...ropeFrequencies(config)]).toEqual([1, 0.01]);
+    expect([...ropeFrequencies(config as LlamaConfig)]).toEqual([1, 0.01]);
   });
 
   test("are divided by a linear factor", () => {
@@ -110,7 +111,7 @@ describe("rotary frequencies", () => {
       num_attention_heads: 2,
       rope_scaling: { type: "linear", factor: 4 },
     });
-    expect([...ropeFrequencies(config)]).toEqual([0.25, 0.0025]);
+    expect([...ropeFrequencies(config as LlamaConfig)]).toEqual([0.25, 0.0025]);
   });
 
   test("of llama3 keep fast pairs, slow the slow ones, and blend between", () => {
@@ -121,9 +122,8 @@ describe("rotary frequencies", () => {
       high_freq_factor: 4,
       original_max_position_embeddings: 8192,
     };
-    const scaled = ropeFrequencies(
-      parseConfig({ ...llama7b, head_dim: 128, rope_theta: 500000, rope_scaling: scaling }),
-    );
+    const fields = { ...llama7b, head_dim: 128, rope_theta: 500000, rope_scaling: scaling };
+    const scaled = ropeFrequencies(parseConfig(fields) as LlamaConfig);
     const plain = Float64Array.from({ length: 64 }, (_, i) => 500000 ** (-i / 64));
     expect(scaled[0]).toBe(1);
     expect(scaled[63]).toBeCloseTo(plain[63]! / 8, 15);
@@ -133,7 +133,10 @@ describe("rotary frequencies", () => {
 });
 
 test.each([
-  [{ model_type: "gpt2" }, 'config.json: expected `model_type` to be one of llama, mistral, qwen2, got "gpt2"'],
+  [
+    { model_type: "gpt2" },
+    'config.json: expected `model_type` to be one of llama, mistral, qwen2, chatglm, t5, got "gpt2"',
+  ],
   [{ hidden_size: undefined }, "expected `hidden_size` to be a whole number from 1, it is missing"],
   [{ vocab_size: "32000" }, 'expected `vocab_size` to be a whole number from 1, got "32000"'],
   [{ num_hidden_layers: 0 }, "expected `num_hidden_layers` to be a whole number from 1, got 0"],

@@ -4,7 +4,7 @@ import { mkdtemp, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import type { LlamaConfig } from "../../src/model/config.js";
-import { families } from "../../src/model/families/index.js";
+import { familyOf } from "../../src/model/families/index.js";
 import { convert, writeSafetensors } from "../../src/model/weights/index.js";
 import { seededValues, tinyConfig } from "./tiny.js";
 
@@ -26,7 +26,9 @@ export async function modelFolder(options: FolderOptions = {}): Promise<string> 
   const { shapes = {}, values = {}, storedAs = "F32", characters = "abcdefghijklmnopqrstu" } = options;
   const config = { ...tinyConfig, ...options.config };
   const folder = await mkdtemp(path.join(tmpdir(), "tunebook-model-"));
-  const specs = families[config.family].tensors(config, "f32", 1).filter((spec) => !spec.values);
+  const specs = familyOf(config)
+    .tensors(config, "f32", 1)
+    .filter((spec) => !spec.values);
   const tensors = specs.flatMap((spec, at) => {
     if (Object.hasOwn(shapes, spec.name) && !shapes[spec.name]) return [];
     const shape = shapes[spec.name] ?? spec.shape;

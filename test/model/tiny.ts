@@ -2,8 +2,8 @@
 
 import { bytesOf, type Device } from "../../src/engine/index.js";
 import { normalAt } from "../../src/engine/random.js";
-import type { LlamaConfig } from "../../src/model/config.js";
-import { families } from "../../src/model/families/index.js";
+import type { LlamaConfig, ModelConfig } from "../../src/model/config.js";
+import { familyOf } from "../../src/model/families/index.js";
 import { type ComputeDType, Model } from "../../src/model/model.js";
 import { type Quantization, quantizeSpecs } from "../../src/model/quantize.js";
 import { loadResident, type TensorSpec } from "../../src/model/resident.js";
@@ -58,7 +58,8 @@ export function seededValues(spec: TensorSpec, at: number): Float32Array {
 }
 
 export interface TinyOptions {
-  readonly config?: Partial<LlamaConfig>;
+  /** Over those of a tiny Llama; the config of another family stands alone. */
+  readonly config?: Partial<LlamaConfig> | ModelConfig;
   readonly dtype?: ComputeDType;
   readonly quantize?: Quantization;
   readonly values?: (spec: TensorSpec, at: number) => Float32Array;
@@ -67,9 +68,9 @@ export interface TinyOptions {
 
 export async function tinyModel(device: Device, options: TinyOptions = {}): Promise<Model> {
   const { dtype = "f32", values = seededValues, tokenizer = letters } = options;
-  const config = { ...tinyConfig, ...options.config };
+  const config = { ...tinyConfig, ...options.config } as ModelConfig;
   const { contextTokens } = config;
-  const family = families[config.family];
+  const family = familyOf(config);
   const { quantize } = options;
   const specs = quantizeSpecs(family.tensors(config, dtype, contextTokens), family.linears(config), quantize);
   const stored = new Map(specs.flatMap((spec, at) => (spec.values ? [] : [[spec.name, values(spec, at)] as const])));

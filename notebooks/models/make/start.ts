@@ -4,7 +4,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { normalAt } from "../../../src/engine/random.js";
 import { parseConfig } from "../../../src/model/config.js";
-import { families } from "../../../src/model/families/index.js";
+import { familyOf } from "../../../src/model/families/index.js";
 import { type StoredTensor, writeSafetensors } from "../../../src/model/weights/index.js";
 import { type TokenizerFile, tokenizerConfig } from "./tokenizer.js";
 
@@ -39,7 +39,9 @@ export async function writeStart(folder: string, tokenizer: TokenizerFile, seed:
   const config = parseConfig(fields);
   const quieter = SPREAD / Math.sqrt(2 * config.layers);
   const tensors = new Map<string, StoredTensor>();
-  const specs = families.llama.tensors(config, "f32", 1).filter(({ values }) => values === undefined);
+  const specs = familyOf(config)
+    .tensors(config, "f32", 1)
+    .filter(({ values }) => values === undefined);
   for (const [at, { name, shape }] of specs.entries()) {
     const count = shape.reduce((product, size) => product * size, 1);
     const spread = /(o_proj|down_proj)\.weight$/.test(name) ? quieter : SPREAD;

@@ -11,9 +11,11 @@ import {
   type Trace,
   writeRows,
 } from "../../graph/index.js";
+import { causal } from "../../tokens/index.js";
 import type { LlamaConfig } from "../config.js";
 import { ropeFrequencies } from "../frequencies.js";
-import type { ForwardInputs, LinearSite } from "../model.js";
+import type { ForwardInputs } from "../inputs.js";
+import type { LinearSite } from "../model.js";
 import type { TensorSpec } from "../resident.js";
 import type { Building, Family } from "./family.js";
 
@@ -49,7 +51,9 @@ function angles(config: LlamaConfig, contextTokens: number, of: (angle: number) 
   };
 }
 
-export const llama: Family = {
+export const llama: Family<LlamaConfig> = {
+  form: () => causal,
+
   tensors(config, dtype, contextTokens) {
     const specs: TensorSpec[] = [{ name: "model.embed_tokens.weight", dtype, shape: [config.vocab, config.hidden] }];
     for (let layer = 0; layer < config.layers; layer++) {
@@ -95,7 +99,7 @@ export const llama: Family = {
   },
 };
 
-function attend(model: Building, trace: Trace, inputs: ForwardInputs, layer: number, x: Tensor): Tensor {
+function attend(model: Building<LlamaConfig>, trace: Trace, inputs: ForwardInputs, layer: number, x: Tensor): Tensor {
   const { heads, kvHeads, headDim } = model.config;
   const sites = blockSites(model.config, layer);
   const turn = (of: Tensor, count: number) =>
@@ -115,7 +119,7 @@ function attend(model: Building, trace: Trace, inputs: ForwardInputs, layer: num
   return model.linear(trace, sites.o, o);
 }
 
-function feedForward(model: Building, trace: Trace, layer: number, x: Tensor): Tensor {
+function feedForward(model: Building<LlamaConfig>, trace: Trace, layer: number, x: Tensor): Tensor {
   const sites = blockSites(model.config, layer);
   const gate = model.linear(trace, sites.gate, x);
   return model.linear(trace, sites.down, swiglu(gate, model.linear(trace, sites.up, x)));

@@ -1,5 +1,6 @@
 // Cases of the contract for the ops that GLM and T5 need besides Llama's: layer norm, gelu, heads and their sections, biased attention.
 
+import type { FloatDType } from "../../../src/engine/dtype.js";
 import { roundTo } from "../../../src/engine/number.js";
 import { referenceDevice } from "../../../src/engine/reference/index.js";
 import { type OneOp, type Operand, runOne } from "./build.js";
@@ -256,7 +257,7 @@ async function backward(setting: Biased, make: Make, withBias: boolean): Promise
   const results = await runOne(referenceDevice({ exact: true }), { op: "attentionBiased", operands, attrs });
   const filled = (operand: Operand, name: string): Operand => ({
     ...operand,
-    data: results[name].map((value) => roundTo(value, operand.dtype ?? "f32")),
+    data: results[name].map((value) => roundTo(value, (operand.dtype ?? "f32") as FloatDType)),
   });
   return {
     op: "attentionBiasedBackward",

@@ -4,6 +4,7 @@ import { describe, test } from "vitest";
 import type { Device } from "../../../src/engine/device.js";
 import { openDevice } from "../../../src/engine/devices.js";
 import type { FloatDType } from "../../../src/engine/dtype.js";
+import type { OpName } from "../../../src/engine/ops.js";
 import type { Tolerance } from "../../close.js";
 import { simulatedGpu } from "../cuda/simulated.js";
 
@@ -43,3 +44,27 @@ export const tolerances: Readonly<Record<FloatDType, Tolerance>> = {
   bf16: { absolute: 2e-2, relative: 2 ** -7 },
   f16: { absolute: 3e-3, relative: 2 ** -9 },
 };
+
+/** Ops that no GPU kernel makes yet; a Program with one of them is refused by name. */
+const onCpuAlone: ReadonlySet<OpName> = new Set<OpName>([
+  "layerNorm",
+  "layerNormInput",
+  "layerNormWeight",
+  "gelu",
+  "geluBackward",
+  "geglu",
+  "gegluBackward",
+  "relu",
+  "reluBackward",
+  "scaledAdd",
+  "splitHeads",
+  "joinHeads",
+  "ropeSections",
+  "attentionBiased",
+  "attentionBiasedBackward",
+]);
+
+/** Why a device cannot run an op, where it cannot. */
+export function reasonAgainst({ name }: Pick<Device, "name">, op: OpName): string | undefined {
+  return name.startsWith("cuda") && onCpuAlone.has(op) ? `not run: ${op} has no kernel on a GPU yet` : undefined;
+}

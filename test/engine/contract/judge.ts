@@ -10,7 +10,7 @@ import { attentionCases } from "./cases-attention.js";
 import { familyCases } from "./cases-families.js";
 import { quantizedCases } from "./cases-quantized.js";
 import { randomCases } from "./cases-random.js";
-import { tolerances } from "./devices.js";
+import { reasonAgainst, tolerances } from "./devices.js";
 import { type Act, type Case, Make } from "./make.js";
 
 export const allCases: readonly Case[] = [
@@ -50,8 +50,10 @@ export function judgeValues(device: Device): void {
     describe(`in ${dtype}`, () => {
       for (const entry of allCases) {
         if (entry.only !== undefined && entry.only !== dtype) continue;
+        const reason = reasonAgainst(device, entry.op);
         const { noQuantized } = device.info;
         if (noQuantized !== undefined && quantizedCases.includes(entry)) test.skip(`${entry.title}: ${noQuantized}`);
+        else if (reason) test.skip(`${entry.title} (${reason})`, () => undefined);
         else test(entry.title, () => compare(device, entry, dtype));
       }
     });
