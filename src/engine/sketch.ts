@@ -10,6 +10,8 @@ export interface SketchOptions {
   /** Scratch the planned device would ask for. */
   readonly workspaceBytes: (op: ShapedOp) => number;
   readonly computeDTypes: readonly DType[];
+  /** Why the planned device reads no quantised matrices, see DeviceInfo. */
+  readonly noQuantized?: string | undefined;
   /** Speed of the planned device, see Device. */
   readonly speedAt?: ((tokens: number) => number) | undefined;
 }
@@ -20,6 +22,7 @@ export function sketchOptions(device: Device): SketchOptions {
   return {
     name,
     computeDTypes: info.computeDTypes,
+    noQuantized: info.noQuantized,
     workspaceBytes: (op) => device.workspaceBytes(op),
     speedAt: device.speedAt && ((tokens) => device.speedAt?.(tokens) ?? 1),
   };
@@ -28,13 +31,19 @@ export function sketchOptions(device: Device): SketchOptions {
 /**
  * Allocates numbers instead of memory: its arenas have a size and no bytes. Writes are dropped; reading, compiling and running are errors.
  */
-export function sketchDevice({ name, workspaceBytes, computeDTypes, speedAt }: SketchOptions): Device {
+export function sketchDevice({ name, workspaceBytes, computeDTypes, noQuantized, speedAt }: SketchOptions): Device {
   const allocated = Object.fromEntries(categories.map((category) => [category, 0])) as Record<Category, number>;
   const refuse = (what: string) => new EngineError(`cannot ${what}: this device only plans memory for ${name}`);
   return {
     name,
     plansOnly: true,
-    info: { description: `memory plan for ${name}`, threads: 0, memoryBytes: undefined, computeDTypes },
+    info: {
+      description: `memory plan for ${name}`,
+      threads: 0,
+      memoryBytes: undefined,
+      computeDTypes,
+      ...(noQuantized === undefined ? {} : { noQuantized }),
+    },
     workspaceBytes,
     ...(speedAt ? { speedAt } : {}),
     allocated: () => ({ ...allocated }),

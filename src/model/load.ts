@@ -47,8 +47,9 @@ export function sketchModel(
     readonly quantize?: Quantization | undefined;
   },
 ): Model {
-  checkDType(familyOf(config), config.family, dtype, device);
   const family = familyOf(config);
+  checkDType(family, config.family, dtype, device);
+  checkQuantized(quantize, device);
   const specs = quantizeSpecs(family.tensors(config, dtype, contextTokens), family.linears(config), quantize);
   const { placements, bytes } = weightsLayout(specs);
   const arena = device.allocate("weights", bytes);

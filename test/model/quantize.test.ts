@@ -45,6 +45,15 @@ test.each([true, false])("linear layers of the blocks are quantised, nothing els
   expect(model.quantize).toBe("int4");
 });
 
+test("a plan for a device that reads no quantised matrices is refused as loading on it is", async () => {
+  const config = readConfig(await modelFolder());
+  const noQuantized = "its kernels read whole numbers";
+  const device = sketchDevice({ name: "cuda", workspaceBytes: () => 0, computeDTypes: ["f32"], noQuantized });
+  expect(() => sketchModel(config, letters, { device, dtype: "f32", contextTokens: 8, quantize: "nf4" })).toThrow(
+    'cuda does not read `quantize: "nf4"`: its kernels read whole numbers; leave it out, or load the model with `device: "cpu"`',
+  );
+});
+
 for (const name of ["reference", "cpu", "tfjs"] as const) {
   test.each(quantizations)(
     `${name} holds exactly the planned bytes of %s, and a stage more while loading`,
