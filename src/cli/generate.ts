@@ -44,7 +44,7 @@ export function addGenerate(program: Command): void {
       ...before,
       text,
     ])
-    .addOption(new Option("--device <name>", "where to run [auto]").choices(["auto", "cpu", "tfjs", "reference"]))
+    .option("--device <name>", "where to run: auto, cuda, cuda:1 and so on, cpu, tfjs, reference [auto]")
     .addOption(new Option("--dtype <dtype>", "of weights and activations [the device's best]").choices(computeDTypes))
     .addOption(new Option("--quantize <format>", "of linear layers [as dtype]").choices(quantizations))
     .action(run);

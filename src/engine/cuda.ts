@@ -4,12 +4,15 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Addon, DeviceHandle } from "./addon.js";
-import { describeGpu, describeMemory, type Found, type GpuState } from "./cuda-report.js";
+import { describeGpu, describeMemory, describeMeters, type Found, type GpuState } from "./cuda-report.js";
 import { cudaWorkspaceBytes } from "./cuda-workspace.js";
 import { type Device, EngineError } from "./device.js";
 import { NativeDevice } from "./native.js";
 
 const build = join(dirname(fileURLToPath(import.meta.url)), "..", "..", "build");
+
+/** Least compute capability of the kernels, as in native/cuda/core.h. */
+const LEAST_MAJOR = 8;
 
 /** The CUDA engine is the CPU's interface with a report, and without its benches. */
 interface CudaAddon extends Omit<Addon, "peak" | "exp" | "create"> {
@@ -83,7 +86,18 @@ export function cudaDevice(options: CudaOptions = {}): CudaDevice {
     workspaceBytes: cudaWorkspaceBytes,
     freeMemory: () => describeMemory(state()),
   });
-  return Object.assign(device, { state });
+  return Object.assign(device, { state, describeNow: () => describeMeters(state()) });
+}
+
+/** The GPUs but the first, as `tunebook devices` lists them; none of them is opened for it. */
+export function otherGpus(library?: string) {
+  const found = findGpus(library);
+  return found.gpus.slice(1).map((gpu) => {
+    const usable = gpu.major >= LEAST_MAJOR;
+    const why = usable ? "" : `: compute capability ${LEAST_MAJOR}.0 or newer is needed`;
+    const name = `cuda:${gpu.index}` as const;
+    return { name, description: describeGpu(gpu, found) + why, usable, chosen: false };
+  });
 }
 
 /** What CUDA_VISIBLE_DEVICES may have to do with it. */

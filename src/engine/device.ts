@@ -42,6 +42,8 @@ export interface Device {
   speedAt?(tokens: number): number;
   /** Exactly `bytes`, zeroed. @throws EngineError when the memory is not there, with what was asked and what is free. */
   allocate(category: Category, bytes: number): Arena;
+  /** How it is now, in one line, on a device that can tell: memory in use, utilisation, power, temperature. */
+  describeNow?(): string;
   /** Bytes now allocated, by category. The meter reads this. */
   allocated(): Readonly<Record<Category, number>>;
   /**

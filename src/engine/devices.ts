@@ -63,8 +63,10 @@ export async function listDevices(): Promise<readonly DeviceReport[]> {
   for (const name of preferred) {
     const chosen = !reports.some((report) => report.usable);
     try {
-      const { description } = (await open(name)).info;
-      reports.push({ name, description, usable: true, chosen });
+      const device = await open(name);
+      const now = device.describeNow ? `\n${device.describeNow()}` : "";
+      reports.push({ name, description: device.info.description + now, usable: true, chosen });
+      if (name === "cuda") reports.push(...(await import("./cuda.js")).otherGpus());
     } catch (error) {
       reports.push({ name, description: (error as Error).message, usable: false, chosen: false });
     }

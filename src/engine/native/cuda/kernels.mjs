@@ -3,6 +3,7 @@
 
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { basename, dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { filesUnder, hashOf, root, run } from "../compile.mjs";
@@ -19,7 +20,7 @@ const PTX_VERSION = "8.0";
 /** Bytes that a thread may keep in local memory: the compiler's own bookkeeping in some kernels, no sums. */
 const LOCAL_BYTES = 16;
 
-const PARALLEL = 2;
+const PARALLEL = Math.min(8, availableParallelism());
 
 /** @returns { program, version } or undefined. */
 export function findNvcc() {
@@ -70,7 +71,9 @@ export async function makeKernels(nvcc) {
     const temporary = (file) => `${file}.${process.pid}`;
     await run(nvcc.program, [...common, ...codes, "-fatbin", "-o", temporary(fatbin), source]);
     await run(nvcc.program, [...common, "-arch=compute_80", "-ptx", "-o", temporary(ptx), source]);
-    writeFileSync(ptx, readFileSync(temporary(ptx), "utf8").replace(/^\.version .*$/m, `.version ${PTX_VERSION}`));
+    const text = readFileSync(temporary(ptx), "utf8").replace(/^\.version .*$/m, `.version ${PTX_VERSION}`);
+    // Advice to newer assemblers, which older ones take for an error.
+    writeFileSync(ptx, text.replace(/^\s*\.pragma "used_bytes_mask .*\n/gm, ""));
     rmSync(temporary(ptx));
     renameSync(temporary(fatbin), fatbin);
     writeFileSync(stamp, hash);

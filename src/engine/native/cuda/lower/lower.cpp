@@ -100,6 +100,9 @@ bool clear(Launches& launches, void* place, int64_t bytes) {
 
 bool lower(const Op& op, Launches& launches) {
   using Op_ = tunebook::Code;
+  for (const Operand& operand : op.operands) {
+    if (operand.present && typeOf(operand) > kI32) return launches.refuse("has a quantised operand, which no kernel on a GPU reads yet");
+  }
   switch (op.code) {
     case Op_::embedding: return moveRows("gather_rows", op.in(0), op.out(0), op.in(1), op.in(0).shape[0], launches);
     case Op_::embeddingWeight: return moveRows("add_rows", op.in(0), op.out(0), op.in(1), op.out(0).shape[0], launches);
