@@ -56,7 +56,8 @@ describe.skipIf(notBuilt)(
         await base.weights.arena.read(0, 4); // after all that was asked for before
         free.push(gpu.state().freeBytes);
       }
-      expect(free).toEqual(new Array(4).fill(free[0]));
+      // Less is free by nothing of the runs; a device of another test that the collector takes down meanwhile gives some bytes back.
+      expect(free.map((bytes) => bytes >= (free[0] as number))).toEqual(new Array(4).fill(true));
       base.dispose();
       expect(Object.values(gpu.allocated())).toEqual(new Array(8).fill(0));
       await gpu.dispose();
