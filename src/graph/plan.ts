@@ -5,6 +5,7 @@
 
 import type { Device, ShapedOp } from "../engine/device.js";
 import { bytesOf, type DType, type Shape } from "../engine/dtype.js";
+import { plainName } from "../engine/operands.js";
 import { type OpSpec, ops } from "../engine/ops.js";
 import { align, type Buffer, type Category, categories, type Op, type Program } from "../engine/program.js";
 import { type Lifetime, lifetimes } from "./lifetime.js";
@@ -225,10 +226,11 @@ function inherits(
   groupOf: ReadonlyMap<Tensor, Group>,
 ): Group | undefined {
   const spec: OpSpec = ops[node.op];
-  const role = spec.outputs[node.outputs.indexOf(result)];
+  const names = spec.inputs.map(plainName);
+  const role = plainName(spec.outputs[node.outputs.indexOf(result)] ?? "");
   for (const [output, input] of spec.inPlace ?? []) {
     if (output !== role) continue;
-    const operand = node.inputs[spec.inputs.indexOf(input)];
+    const operand = node.inputs[names.indexOf(input)];
     const group = operand && groupOf.get(operand);
     if (!group || lives.get(operand)?.last !== at || group.last !== at) continue;
     const mentions = node.inputs.filter((tensor) => tensor && groupOf.get(tensor) === group).length;

@@ -3,7 +3,7 @@
 import { expect, test } from "vitest";
 import { type Device, EngineError } from "../../../src/engine/device.js";
 import { openDevice } from "../../../src/engine/devices.js";
-import { encode } from "../../../src/engine/number.js";
+import { decode, encode } from "../../../src/engine/number.js";
 import { neutralUniforms } from "../../../src/engine/ops.js";
 import type { Program } from "../../../src/engine/program.js";
 import { expectClose } from "../../close.js";
@@ -69,14 +69,14 @@ onEveryDevice((device, name) => {
       note("a", arena.write(a.offset, encode([1, 2, 3], "f32"))),
       note("b", arena.write(b.offset, encode([10, 10, 10], "f32"))),
       note("run", executable.run(neutralUniforms)),
-      note("first", bench.read("a")),
+      note("first", arena.read(a.offset, 12)),
       note("b again", arena.write(b.offset, encode([100, 100, 100], "f32"))),
       note("run again", executable.run(neutralUniforms)),
-      note("second", bench.read("a")),
+      note("second", arena.read(a.offset, 12)),
     ];
     const results = await Promise.all(steps);
-    expectClose(results[3] as Float64Array, [11, 12, 13], {});
-    expectClose(results[6] as Float64Array, [111, 112, 113], {});
+    expectClose(decode(results[3] as Uint8Array, "f32"), [11, 12, 13], {});
+    expectClose(decode(results[6] as Uint8Array, "f32"), [111, 112, 113], {});
     expect(done).toEqual(["a", "b", "run", "first", "b again", "run again", "second"]);
     executable.dispose();
     await expect(executable.run(neutralUniforms)).rejects.toThrow(EngineError);
