@@ -28,6 +28,7 @@ export async function copyCompanions(from: string, to: string, dtype: keyof type
     throw new AdapterError(file, `cannot be copied: ${(cause as Error).message}`, { cause });
   }
   delete config["quantization_config"];
+  if ("quantization_bit" in config) config["quantization_bit"] = 0;
   config["torch_dtype"] = names[dtype];
   await replaceFile(path.join(to, "config.json"), [
     new TextEncoder().encode(`${JSON.stringify(config, undefined, 2)}\n`),

@@ -27,8 +27,9 @@ export async function trainFully(base: Model, { saveAs = "f32" }: FullOptions = 
     throw new RangeError(`trainFully: "${base.name}" already has tensors that train; start from its \`base\` instead`);
   const coarse = [...base.weights.specs.values()].find(({ dtype }) => isQuantized(dtype));
   if (coarse) {
+    const plain = coarse.coded ? "take the checkpoint that is not quantised" : "load the model without `quantize`";
     throw new RangeError(
-      `trainFully: "${coarse.name}" is held in ${coarse.dtype}, which does not train; load the model without \`quantize\`, or train an adapter on it with attachLora`,
+      `trainFully: "${coarse.name}" is held in ${coarse.dtype}, which does not train; ${plain}, or train an adapter on it with attachLora`,
     );
   }
   const specs = [...base.weights.specs.values()].filter(({ values }) => values === undefined);

@@ -32,6 +32,8 @@ export interface CommonConfig {
   readonly pad: number | undefined;
   /** What the file says its weights are stored as, such as "bfloat16". The weights themselves decide. */
   readonly storedAs: string | undefined;
+  /** What the checkpoint holds the linear layers of the blocks in, where it is quantised already. */
+  readonly quantized?: "int8" | "int4" | undefined;
 }
 
 export type ModelConfig = LlamaConfig | ChatGlmConfig | T5Config;

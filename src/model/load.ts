@@ -8,7 +8,7 @@ import { loadTokenizer, type Tokenizer } from "../tokens/index.js";
 import { type ModelConfig, parseConfig, readConfig } from "./config.js";
 import { type Family, familyOf } from "./families/index.js";
 import { type ComputeDType, Model } from "./model.js";
-import { type Quantization, quantizeSpecs } from "./quantize.js";
+import { type Quantization, quantizationOf, quantizeSpecs } from "./quantize.js";
 import { loadResident, weightsLayout } from "./resident.js";
 import { CheckpointError, openCheckpoint, openLlama2c } from "./weights/index.js";
 
@@ -22,7 +22,7 @@ export interface LoadOptions {
   /**
    * Hold the linear layers of the blocks in few bits: "int8" takes half of bf16's bytes, "int4" and "nf4" a bit more than a quarter.
    * Embeddings, norms, biases and the head stay in `dtype`. An adapter trains on it; the quantised weights themselves do not.
-   * @default not
+   * @default not, or as the checkpoint has them: ChatGLM-6B's own in 8 and 4 bits are loaded as they are
    */
   readonly quantize?: Quantization | undefined;
 }
@@ -39,7 +39,7 @@ export function sketchModel(
     device,
     dtype,
     contextTokens,
-    quantize,
+    quantize: asked,
   }: {
     readonly device: Device;
     readonly dtype: ComputeDType;
@@ -49,8 +49,10 @@ export function sketchModel(
 ): Model {
   const family = familyOf(config);
   checkDType(family, config.family, dtype, device);
+  const quantize = quantizationOf(config, asked);
   checkQuantized(quantize, device);
-  const specs = quantizeSpecs(family.tensors(config, dtype, contextTokens), family.linears(config), quantize);
+  const tensors = family.tensors(config, dtype, contextTokens);
+  const specs = quantizeSpecs(tensors, family.linears(config), quantize, config.quantized !== undefined);
   const { placements, bytes } = weightsLayout(specs);
   const arena = device.allocate("weights", bytes);
   const weights = {
@@ -105,12 +107,13 @@ export async function loadModel(at: string, options: LoadOptions = {}): Promise<
     const device = typeof options.device === "object" ? options.device : await openDevice(options.device ?? "auto");
     const dtype = options.dtype ?? defaultDType(device);
     checkDType(familyOf(config), config.family, dtype, device);
-    checkQuantized(options.quantize, device);
+    const quantize = quantizationOf(config, options.quantize);
+    checkQuantized(quantize, device);
     const family = familyOf(config);
-    const specs = quantizeSpecs(family.tensors(config, dtype, wanted), family.linears(config), options.quantize);
+    const tensors = family.tensors(config, dtype, wanted);
+    const specs = quantizeSpecs(tensors, family.linears(config), quantize, config.quantized !== undefined);
     const weights = await loadResident(device, file, specs);
     const name = path.basename(path.resolve(at));
-    const { quantize } = options;
     return new Model({ name, folder, config, tokenizer, device, dtype, quantize, contextTokens: wanted, weights });
   } finally {
     await file.close();

@@ -5,6 +5,7 @@ import { elementBytes, type FloatDType } from "../engine/dtype.js";
 import { neutralUniforms } from "../engine/ops.js";
 import { align, type Buffer, bufferBytes, type Category, categories, type Program } from "../engine/program.js";
 import { type QuantizedDType, quantizedLayout, quantizedShapeProblem } from "../engine/quantized.js";
+import type { ModelConfig } from "./config.js";
 import type { LinearSite, Model } from "./model.js";
 import type { TensorSpec } from "./resident.js";
 import { addFaults, faultsIn, type WeightFault } from "./weights/faults.js";
@@ -22,14 +23,31 @@ export function dtypesOf({ dtype, quantize }: Pick<Model, "dtype" | "quantize">)
 const formats: Readonly<Record<Quantization, QuantizedDType>> = { int8: "i8", int4: "i4", nf4: "nf4" };
 
 /**
+ * What a model's linear layers are held in: what is asked, or what the checkpoint holds them in already.
+ *
+ * @throws RangeError when both are there and are not the same.
+ */
+export function quantizationOf(
+  { quantized }: Pick<ModelConfig, "quantized">,
+  asked: Quantization | undefined,
+): Quantization | undefined {
+  if (quantized === undefined || asked === undefined || asked === quantized) return asked ?? quantized;
+  throw new RangeError(
+    `expected \`quantize\` to be ${quantized}, which the checkpoint holds its linear layers in already, got ${asked}; leave it out`,
+  );
+}
+
+/**
  * The tensors of a model with the matrices of its linear layers quantised. Embeddings, norms, biases and the head stay as they are.
  *
+ * @param coded - The checkpoint holds these matrices so already.
  * @throws RangeError when there is no such format, or a matrix does not fit it.
  */
 export function quantizeSpecs(
   specs: readonly TensorSpec[],
   linears: readonly LinearSite[],
   quantize: Quantization | undefined,
+  coded = false,
 ): readonly TensorSpec[] {
   if (quantize === undefined) return specs;
   const dtype = Object.hasOwn(formats, quantize) ? formats[quantize] : undefined;
@@ -40,7 +58,7 @@ export function quantizeSpecs(
   return specs.map((spec) => {
     if (!matrices.has(spec.name)) return spec;
     const expected = quantizedShapeProblem(dtype, spec.shape);
-    if (expected === undefined) return { ...spec, dtype };
+    if (expected === undefined) return { ...spec, dtype, ...(coded && { coded }) };
     throw new RangeError(
       `${spec.name}: it has shape [${spec.shape.join(", ")}], expected ${expected}; load the model with \`quantize: "int8"\`, or without`,
     );

@@ -3,6 +3,7 @@
 import type { Arena, Device } from "../engine/device.js";
 import { isQuantized, type QuantizedDType } from "../engine/quantized.js";
 import { type Layout, layOut, type Placements } from "../graph/index.js";
+import { loadCoded, storedParts } from "./coded.js";
 import type { ComputeDType } from "./model.js";
 import { Quantizer } from "./quantize.js";
 import { addFaults, checkFits, faultsIn } from "./weights/faults.js";
@@ -15,6 +16,8 @@ export interface TensorSpec {
   readonly shape: readonly number[];
   /** Its values, where it is not in the checkpoint, such as a table of angles. Of i32 there are only such. */
   readonly values?: () => Float32Array | Int32Array;
+  /** The checkpoint holds codes and a scale per row, see coded.ts. */
+  readonly coded?: boolean;
 }
 
 export interface ResidentWeights {
@@ -43,8 +46,7 @@ export async function loadResident(
   file: TensorFile,
   specs: readonly TensorSpec[],
 ): Promise<ResidentWeights> {
-  for (const { name, shape, values } of specs) {
-    if (values) continue;
+  for (const { name, shape } of specs.flatMap(storedParts)) {
     const found = file.tensors.get(name);
     if (found && found.shape.join() !== shape.join()) {
       throw new CheckpointError(
@@ -72,7 +74,8 @@ export async function loadResident(
       if (dtype === "i32") throw new CheckpointError(file.path, "a table of i32 has no values", { tensor: name });
       let fault: WeightFault | undefined;
       if (isQuantized(dtype)) {
-        fault = await quantizer.load({ name, dtype, shape }, arena, offset);
+        const matrix = { name, dtype, shape };
+        fault = spec.coded ? await loadCoded(file, matrix, arena, offset) : await quantizer.load(matrix, arena, offset);
       } else {
         for await (const piece of file.pieces(name, dtype)) {
           fault = addFaults(fault, faultsIn(piece.data, { name, dtype, shape }, piece.offset));
@@ -88,7 +91,7 @@ export async function loadResident(
   } finally {
     quantizer.free();
   }
-  const used = new Set(specs.map(({ name }) => name));
+  const used = new Set(specs.flatMap(storedParts).map(({ name }) => name));
   const unused = [...file.tensors.keys()].filter((name) => !used.has(name));
   return { specs: new Map(specs.map((spec) => [spec.name, spec])), arena, placements, bytes, unused, faults };
 }

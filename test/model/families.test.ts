@@ -97,7 +97,8 @@ describe("the config of ChatGLM", () => {
   });
 
   test.each([
-    ["quantization_bit", 4, "expected `quantization_bit` to be 0"],
+    ["quantization_bit", 2, "expected `quantization_bit` to be 0, 4 or 8, got 2"],
+    ["quantization_embeddings", true, "expected `quantization_embeddings` to be false"],
     ["pre_seq_len", 128, "expected `pre_seq_len` to be null"],
     ["position_encoding_2d", false, "expected `position_encoding_2d` to be true"],
     ["padded_vocab_size", 65024, "it belongs to ChatGLM2 and later"],

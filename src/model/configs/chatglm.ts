@@ -57,6 +57,7 @@ export function chatGlmConfig(read: Reader): ChatGlmConfig {
     eos: [special("eos_token_id")],
     pad: read.ids("pad_token_id")[0],
     storedAs: read.word("torch_dtype") ?? read.word("dtype"),
+    quantized: quantizedIn(read),
   };
 }
 
@@ -65,7 +66,14 @@ function refuseWhatIsNotBuilt(read: Reader): void {
     read.only(name, [undefined], "absent: it belongs to ChatGLM2 and later, which are another family");
   }
   read.only("position_encoding_2d", [true], "true (others are not supported)");
-  read.only("quantization_bit", [undefined, 0], "0 (quantised checkpoints are not read)");
+  read.only("quantization_embeddings", [undefined, false], "false (quantised embeddings are not read)");
   read.only("pre_seq_len", [undefined], "null (prefixes of P-Tuning are not read)");
   read.only("prefix_projection", [undefined, false], "false (prefixes of P-Tuning are not read)");
+}
+
+/** Bits that the authors' own quantised checkpoints hold their four matrices of a block in. */
+function quantizedIn(read: Reader): "int8" | "int4" | undefined {
+  read.only("quantization_bit", [undefined, 0, 4, 8], "0, 4 or 8");
+  const { quantization_bit: bits } = read.fields;
+  return bits === 8 ? "int8" : bits === 4 ? "int4" : undefined;
 }

@@ -73,11 +73,12 @@ export function f16ToF32(source: Uint16Array): Float32Array {
 export const storedAs = { f32: "F32", bf16: "BF16", f16: "F16" } as const satisfies Record<string, StoredDType>;
 
 /**
- * Stored floating-point bytes in the wanted dtype; the same bytes when they already are.
+ * Stored floating-point bytes in the wanted dtype; the same bytes when they already are. Codes of one byte, "i8", stay as they are.
  *
- * @returns undefined when the stored dtype holds no floating-point numbers.
+ * @returns undefined when the stored dtype holds no floating-point numbers, or no codes where those are wanted.
  */
-export function convert(stored: Uint8Array, from: StoredDType, to: FloatDType): Uint8Array | undefined {
+export function convert(stored: Uint8Array, from: StoredDType, to: FloatDType | "i8"): Uint8Array | undefined {
+  if (to === "i8") return from === "I8" ? stored : undefined;
   if (stored.byteOffset % 8 !== 0) return convert(stored.slice(), from, to);
   const { buffer, byteOffset, length } = stored;
   if ((from === "F32" && to === "f32") || (from === "BF16" && to === "bf16") || (from === "F16" && to === "f16"))

@@ -27,10 +27,13 @@ export interface TensorFile {
   tensor(name: string): Promise<StoredTensor>;
   /**
    * One tensor piece by piece in the wanted dtype, so that a 2 GB matrix needs no 2 GB here and no piece blocks the event loop.
-   * `offset` counts bytes of the wanted dtype from the start of the tensor.
-   * @throws CheckpointError when the tensor is missing, or holds no floating-point numbers.
+   * `offset` counts bytes of the wanted dtype from the start of the tensor. In i8 are codes of matrices in few bits, as they are.
+   * @throws CheckpointError when the tensor is missing, or holds no floating-point numbers, or no codes.
    */
-  pieces(name: string, dtype: FloatDType): AsyncGenerator<{ readonly offset: number; readonly data: Uint8Array }>;
+  pieces(
+    name: string,
+    dtype: FloatDType | "i8",
+  ): AsyncGenerator<{ readonly offset: number; readonly data: Uint8Array }>;
   close(): Promise<void>;
 }
 
@@ -69,9 +72,11 @@ export function tensorFile(
       for await (const stored of storedPieces(file, info)) {
         const data = convert(stored.data, info.dtype, dtype);
         if (!data)
-          throw new CheckpointError(file.path, `it is ${info.dtype}, expected floating-point numbers`, {
-            tensor: name,
-          });
+          throw new CheckpointError(
+            file.path,
+            `it is ${info.dtype}, expected ${dtype === "i8" ? "codes in I8" : "floating-point numbers"}`,
+            { tensor: name },
+          );
         yield { offset: written, data };
         written += data.length;
       }
