@@ -38,6 +38,8 @@ export interface Addon {
   read(arena: ArenaHandle, offset: number, bytes: number): Promise<Uint8Array>;
   /** Arenas in the order of `categories`. */
   compile(device: DeviceHandle, program: Uint8Array, arenas: readonly (ArenaHandle | undefined)[]): ProgramHandle;
+  /** What a program holds goes once no run of it is under way; it must not be run or released again. */
+  release(program: ProgramHandle): void;
   /** `abort` is polled while the run lasts: anything but 0 stops it. */
   run(program: ProgramHandle, uniforms: Float64Array, abort: Int32Array): Promise<void>;
   /** FLOP/s of a loop of multiply-adds in registers. Blocks: for benches. */

@@ -205,7 +205,9 @@ class NativeExecutable implements Executable {
   }
 
   dispose(): void {
+    if (this.#disposed) return;
     this.#disposed = true;
+    this.device.addon.release(this.handle);
   }
 }
 

@@ -219,11 +219,22 @@ Napi::Value compile(const Napi::CallbackInfo& info) {
   return Napi::External<ProgramHandle>::New(env, held, [](Napi::Env, ProgramHandle* gone) { delete gone; });
 }
 
+/** release(program): what it holds goes once no run of it is under way, without waiting for the collector. */
+void release(const Napi::CallbackInfo& info) {
+  auto& handle = handleOf<ProgramHandle>(info[0]);
+  tb_program_release(handle.program);
+  handle.program = nullptr;
+}
+
 /** run(program, Float64Array(7), Int32Array(1)) */
 Napi::Value run(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   auto& program = handleOf<ProgramHandle>(info[0]);
   if (!isOpen(env, *program.handle)) return env.Undefined();
+  if (!program.program) {
+    Napi::Error::New(env, "the program was released").ThrowAsJavaScriptException();
+    return env.Undefined();
+  }
   const auto uniforms = info[1].As<Napi::Float64Array>();
   auto abort = info[2].As<Napi::Int32Array>();
   Pending* job = begin(env, program.handle);
@@ -280,6 +291,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("write", Napi::Function::New<write>(env));
   exports.Set("read", Napi::Function::New<read>(env));
   exports.Set("compile", Napi::Function::New<compile>(env));
+  exports.Set("release", Napi::Function::New<release>(env));
   exports.Set("run", Napi::Function::New<run>(env));
 #ifdef TB_CUDA
   exports.Set("report", Napi::Function::New<report>(env));

@@ -3,7 +3,7 @@
 import type { Device } from "../../../src/engine/index.js";
 import { normalAt } from "../../../src/engine/random.js";
 import type { LlamaConfig } from "../../../src/model/config.js";
-import { families } from "../../../src/model/families/index.js";
+import { familyOf } from "../../../src/model/families/index.js";
 import { Model } from "../../../src/model/model.js";
 import { loadResident } from "../../../src/model/resident.js";
 import { convert, type TensorFile } from "../../../src/model/weights/index.js";
@@ -14,7 +14,7 @@ const POOL = 4_000_037;
 export async function pooledModel(device: Device, config: LlamaConfig): Promise<Model> {
   const { contextTokens } = config;
   const dtype = "bf16";
-  const specs = families[config.family].tensors(config, dtype, contextTokens);
+  const specs = familyOf(config).tensors(config, dtype, contextTokens);
   const pool = Float32Array.from({ length: POOL }, (_, i) => normalAt(42, i) * 0.02);
   const pools = {
     weight: convert(new Uint8Array(pool.buffer), "F32", dtype) as Uint8Array,

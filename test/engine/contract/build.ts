@@ -102,7 +102,7 @@ export class Bench {
     return isQuantized(dtype) ? Float64Array.from(dequantize(bytes, dtype, shape)) : decode(bytes, dtype);
   }
 
-  async bytes(name: string): Promise<Uint8Array> {
+  bytes(name: string): Promise<Uint8Array> {
     const buffer = this.find(name);
     return (this.arenas[buffer.arena] as Arena).read(buffer.offset, bufferBytes(buffer));
   }

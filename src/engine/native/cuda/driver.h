@@ -94,7 +94,6 @@ enum {
   X(eventDestroy, "cuEventDestroy_v2", (Event event))                                                               \
   X(eventRecord, "cuEventRecord", (Event event, Stream stream))                                                     \
   X(eventSynchronize, "cuEventSynchronize", (Event event))                                                          \
-  X(eventElapsed, "cuEventElapsedTime", (float* milliseconds, Event start, Event end))                              \
   X(moduleLoad, "cuModuleLoadData", (Module * module, const void* image))                                           \
   X(moduleUnload, "cuModuleUnload", (Module module))                                                                \
   X(moduleFunction, "cuModuleGetFunction", (Function * function, Module module, const char* name))                  \

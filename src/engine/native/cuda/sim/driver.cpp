@@ -158,7 +158,6 @@ Code eventDestroy(Event event) {
 }
 Code eventRecord(Event, Stream) { return kSuccess; }
 Code eventSynchronize(Event) { return kSuccess; }
-Code eventElapsed(float* milliseconds, Event, Event) { return *milliseconds = 0, kSuccess; }
 Code moduleLoad(Module* module, const void*) { return *module = new Module_, kSuccess; }
 Code moduleUnload(Module module) {
   delete module;
