@@ -16,6 +16,8 @@ export interface MergedOptions {
   readonly saveAs?: ComputeDType | undefined;
   /** Most bytes of one file. @default 2 GB */
   readonly shardBytes?: number | undefined;
+  /** Told after each tensor how many are merged, and of how many. */
+  readonly onProgress?: ((done: number, total: number) => void) | undefined;
 }
 
 /**
@@ -27,7 +29,7 @@ export interface MergedOptions {
 export async function writeMerged(
   model: Model,
   folder: string,
-  { saveAs = model.dtype, shardBytes = 2e9 }: MergedOptions = {},
+  { saveAs = model.dtype, shardBytes = 2e9, onProgress }: MergedOptions = {},
 ): Promise<void> {
   const { base, trained } = model;
   if (!trained)
@@ -37,6 +39,7 @@ export async function writeMerged(
   const shards = split(stored, elementBytes[saveAs], shardBytes);
   await mkdir(folder, { recursive: true });
   const files = shards.map((_, i) => shardName(i, shards.length));
+  let done = 0;
   for (const [i, names] of shards.entries()) {
     const file = path.join(folder, files[i] as string);
     const tensors = new Map<string, StoredTensor>();
@@ -49,6 +52,8 @@ export async function writeMerged(
       if (at !== undefined) throw new AdapterError(file, `not written: tensor "${name}" holds ${values[at]} at ${at}`);
       const data = convert(new Uint8Array(values.buffer), "F32", saveAs) as Uint8Array;
       tensors.set(name, { dtype: storedAs[saveAs], shape, data });
+      done += 1;
+      onProgress?.(done, stored.length);
     }
     await writeSafetensors(file, tensors, { format: "pt" });
   }

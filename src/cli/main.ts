@@ -4,7 +4,9 @@
 import { createRequire } from "node:module";
 import { Command } from "commander";
 import { addDevices } from "./devices.js";
+import { addExport } from "./export.js";
 import { addGenerate } from "./generate.js";
+import { addMerge } from "./merge.js";
 import { addPlan } from "./plan.js";
 import { describeError, exitCodeOf } from "./report.js";
 import { addTrain } from "./train.js";
@@ -17,6 +19,8 @@ const { version, description } = createRequire(import.meta.url)("../../package.j
 const program = new Command("tunebook").description(description).version(version).showHelpAfterError();
 addTrain(program);
 addGenerate(program);
+addMerge(program);
+addExport(program);
 addPlan(program);
 addDevices(program);
 

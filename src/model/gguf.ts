@@ -10,8 +10,13 @@ import { CheckpointError, openCheckpoint, type TensorFile } from "./weights/inde
 
 export interface GgufOptions {
   /** How matrices are stored; norms stay f32, and rows that are no multiple of 32 are f16. @default "f16" */
-  readonly type?: "f16" | "q8_0" | undefined;
+  readonly type?: GgufMatrixType | undefined;
+  /** Told after each tensor how many are written, and of how many. */
+  readonly onProgress?: ((done: number, total: number) => void) | undefined;
 }
+
+export const ggufMatrixTypes = ["f16", "q8_0"] as const;
+export type GgufMatrixType = (typeof ggufMatrixTypes)[number];
 
 /** Names in a GGUF file by those of the checkpoint; `*` is the layer. */
 const names: Readonly<Record<string, string>> = {
@@ -35,7 +40,11 @@ const names: Readonly<Record<string, string>> = {
  * @param folder - Llama or Mistral with a SentencePiece tokenizer.model.
  * @throws CheckpointError when the model is of a kind that this does not write, naming what, or a file does not hold.
  */
-export async function exportGguf(folder: string, into: string, { type = "f16" }: GgufOptions = {}): Promise<void> {
+export async function exportGguf(
+  folder: string,
+  into: string,
+  { type = "f16", onProgress }: GgufOptions = {},
+): Promise<void> {
   const config = readConfig(folder);
   refuseOthers(folder, config);
   const settings = new Map<string, GgufValue>([
@@ -45,10 +54,23 @@ export async function exportGguf(folder: string, into: string, { type = "f16" }:
   const file = await openCheckpoint(folder);
   try {
     const tensors = [...file.tensors.keys()].flatMap((name) => tensorOf(file, name, config, type));
-    await writeGguf(into, settings, tensors);
+    await writeGguf(into, settings, counted(tensors, onProgress));
   } finally {
     await file.close();
   }
+}
+
+/** The same tensors, telling as each has given its last value. */
+function counted(tensors: readonly GgufTensor[], onProgress: GgufOptions["onProgress"]): GgufTensor[] {
+  let done = 0;
+  return tensors.map((tensor) => ({
+    ...tensor,
+    async *values() {
+      yield* tensor.values();
+      done += 1;
+      onProgress?.(done, tensors.length);
+    },
+  }));
 }
 
 function refuseOthers(folder: string, config: ModelConfig): asserts config is LlamaConfig {
@@ -59,7 +81,7 @@ function refuseOthers(folder: string, config: ModelConfig): asserts config is Ll
   if (config.ropeScaling) throw refuse(`its positions are scaled (${config.ropeScaling.kind})`);
 }
 
-function modelSettings(folder: string, config: LlamaConfig, type: "f16" | "q8_0"): [string, GgufValue][] {
+function modelSettings(folder: string, config: LlamaConfig, type: GgufMatrixType): [string, GgufValue][] {
   const u32 = (value: number): GgufValue => ({ kind: "u32", value });
   return [
     ["general.architecture", { kind: "string", value: "llama" }],
@@ -116,7 +138,7 @@ async function tokenizerSettings(folder: string, config: LlamaConfig): Promise<[
 }
 
 /** One tensor under its new name; none for what every reader computes itself. */
-function tensorOf(file: TensorFile, name: string, config: LlamaConfig, wanted: "f16" | "q8_0"): GgufTensor[] {
+function tensorOf(file: TensorFile, name: string, config: LlamaConfig, wanted: GgufMatrixType): GgufTensor[] {
   if (name.endsWith("rotary_emb.inv_freq") || (name === "lm_head.weight" && config.tied)) return [];
   const layer = /\.layers\.(\d+)\./.exec(name)?.[1] ?? "";
   const known = names[name.replace(/\.weight$/, "").replace(/\.layers\.\d+\./, ".layers.*.")];

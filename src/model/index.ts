@@ -10,7 +10,7 @@ export {
   type T5Config,
 } from "./config.js";
 export { familyOf, parameterCount } from "./families/index.js";
-export { exportGguf, type GgufOptions } from "./gguf.js";
+export { exportGguf, type GgufMatrixType, type GgufOptions, ggufMatrixTypes } from "./gguf.js";
 export { type ForwardInputs, type InputSizes, rowInputs, type SourceInputs, sourceInputs } from "./inputs.js";
 export { defaultContext, defaultDType, type LoadOptions, loadModel, sketchModel, sketchOf } from "./load.js";
 export {

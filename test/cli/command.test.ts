@@ -1,12 +1,11 @@
 // The `tunebook` command as a user has it: a process with arguments, stdout, stderr and an exit code.
 
-import { spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { root, tunebook } from "./tunebook.js";
 
-const root = path.resolve(import.meta.dirname, "..", "..");
 const stories = path.resolve(root, process.env.TUNEBOOK_SHARED ?? "../shared", "assets/models/stories260k");
 const withStories = test.skipIf(!existsSync(stories)); // skipped: the model stories260k is not on this machine
 
@@ -28,18 +27,6 @@ beforeAll(() => {
   writeFileSync(path.join(folder, "config.json"), JSON.stringify(llama7b));
 });
 afterAll(() => rmSync(folder, { recursive: true }));
-
-function tunebook(...args: string[]): Promise<{ code: number | null; stdout: string; stderr: string }> {
-  return new Promise((resolve, reject) => {
-    const main = path.join(root, "src", "cli", "main.ts");
-    const child = spawn(process.execPath, ["--import", "tsx", main, ...args], { cwd: root });
-    const said = { stdout: "", stderr: "" };
-    child.stdout.on("data", (data) => (said.stdout += data));
-    child.stderr.on("data", (data) => (said.stderr += data));
-    child.on("error", reject);
-    child.on("close", (code) => resolve({ code, ...said }));
-  });
-}
 
 describe("tunebook plan", () => {
   test("plans a 7B model from its config.json alone, to the byte", async () => {
