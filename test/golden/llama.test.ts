@@ -26,6 +26,8 @@ const golden = JSON.parse(readFileSync(new URL("llama.json", import.meta.url), "
 
 /** The golden numbers are f64's, to 8 digits; logits are about 3, and f32 loses a few last bits in two layers. */
 const tolerance = { absolute: 2e-5, relative: 2e-5 };
+/** Of gradients: PyTorch's own f32 sums are up to 3.2e-5 from those of the exact reference, where they reach 3.8. */
+const ofGradients = { absolute: 4e-5, relative: 4e-5 };
 
 const baseOf = (device: Device, { config }: Case) =>
   tinyModel(device, { config: parseConfig(config), values: ({ name, shape }) => named(name, shape) });
@@ -50,7 +52,7 @@ onEveryDevice((device) => {
       expectClose(loss, expected.loss, tolerance, "loss");
       expect([...gradients.keys()].sort()).toEqual(Object.keys(expected.gradients).sort());
       for (const [name, values] of gradients) {
-        expectClose(values, expected.gradients[name] as number[], tolerance, `gradient of ${name}`);
+        expectClose(values, expected.gradients[name] as number[], ofGradients, `gradient of ${name}`);
       }
     });
   });
