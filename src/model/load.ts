@@ -10,7 +10,14 @@ import { type Family, familyOf } from "./families/index.js";
 import { type ComputeDType, Model } from "./model.js";
 import { type Quantization, quantizationOf, quantizeSpecs } from "./quantize.js";
 import { loadResident, weightsLayout } from "./resident.js";
-import { CheckpointError, openCheckpoint, openLlama2c } from "./weights/index.js";
+import {
+  CheckpointError,
+  CONSOLIDATED,
+  isConsolidated,
+  openCheckpoint,
+  openConsolidated,
+  openLlama2c,
+} from "./weights/index.js";
 
 export interface LoadOptions {
   /** "auto" takes the fastest there is. @default "auto" */
@@ -82,7 +89,7 @@ export function defaultContext(config: ModelConfig): number {
 /**
  * Load config.json, the tokenizer and the weights of a folder, safetensors or files of torch.save. The weights go to the device tensor by tensor.
  *
- * @param at - The folder, or one file of weights in it, such as a llama2.c checkpoint, which needs no config.json.
+ * @param at - The folder, or one file of weights in it, such as a llama2.c checkpoint or Meta's, which need no config.json.
  * @throws CheckpointError when the folder is not a model this project knows, naming file, field or tensor.
  * @throws EngineError when the device cannot be had, or not in this dtype.
  */
@@ -120,14 +127,20 @@ export async function loadModel(at: string, options: LoadOptions = {}): Promise<
   }
 }
 
-/** The folder of a model and its config, which a llama2.c checkpoint has in itself. */
+/** The folder of a model and its config, which llama2.c's checkpoints have in themselves and Meta's have beside them. */
 async function placeOf(at: string): Promise<{ readonly folder: string; readonly config: ModelConfig }> {
-  if (!(await stat(at).catch(() => undefined))?.isFile()) return { folder: at, config: readConfig(at) };
-  const folder = path.dirname(at);
-  const own = await openLlama2c(at);
+  const isFile = await isThere(at);
+  const folder = isFile ? path.dirname(at) : at;
+  const meta = isFile ? at : path.join(at, CONSOLIDATED);
+  const isMeta = isConsolidated(meta) && (await isThere(meta)) && !(await isThere(path.join(folder, "config.json")));
+  const own = isMeta ? await openConsolidated(meta) : isFile ? await openLlama2c(at) : undefined;
   await own?.close();
   const config = own?.metadata["config"];
   return { folder, config: config === undefined ? readConfig(folder) : parseConfig(JSON.parse(config), at) };
+}
+
+async function isThere(file: string): Promise<boolean> {
+  return (await stat(file).catch(() => undefined))?.isFile() === true;
 }
 
 /** @throws RangeError when the device cannot read quantised matrices, with the reason. */

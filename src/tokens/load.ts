@@ -5,6 +5,7 @@ import path from "node:path";
 import { decodeUtf8 } from "../data/file.js";
 import { ChatGlmTokenizer } from "./chatglm.js";
 import { TokenizerError } from "./error.js";
+import { readLlama2cTokenizer } from "./llama2c.js";
 import { SentencePieceTokenizer } from "./sentencepiece.js";
 import { type Piece, PieceKind, readSentencePieceModel, type SentencePieceModel } from "./sentencepiece-model.js";
 import { readBytes, readJsonObject, readTokenizerSettings, resolveSpecial, type TokenizerSettings } from "./special.js";
@@ -13,7 +14,7 @@ import { JsonTokenizer } from "./tokenizer-json.js";
 
 /**
  * The tokenizer of a model folder: tokenizer.json, else SentencePiece's tokenizer.model, T5's
- * spiece.model or ChatGLM's ice_text.model, else vocab.json with merges.txt.
+ * spiece.model or ChatGLM's ice_text.model, else llama2.c's tokenizer.bin, else vocab.json with merges.txt.
  * Special tokens come from tokenizer_config.json and special_tokens_map.json, then the vocabulary itself, then config.json.
  *
  * @throws TokenizerError when the folder or the files are missing, broken, or of a kind that is not supported.
@@ -22,7 +23,7 @@ export async function loadTokenizer(folder: string): Promise<Tokenizer> {
   const settings = await readTokenizerSettings(folder);
   const json = await readJsonObject(path.join(folder, "tokenizer.json"));
   if (json) return jsonTokenizer(path.join(folder, "tokenizer.json"), json, settings);
-  for (const name of ["tokenizer.model", "spiece.model", "ice_text.model"]) {
+  for (const name of ["tokenizer.model", "spiece.model", "ice_text.model", "tokenizer.bin"]) {
     const model = path.join(folder, name);
     const bytes = await readBytes(model);
     if (!bytes) continue;
@@ -40,7 +41,7 @@ export async function loadTokenizer(folder: string): Promise<Tokenizer> {
   });
   throw new TokenizerError(
     folder,
-    "expected tokenizer.json, tokenizer.model, spiece.model, ice_text.model, or vocab.json with merges.txt in this folder, found none",
+    "expected tokenizer.json, tokenizer.model, spiece.model, ice_text.model, tokenizer.bin, or vocab.json with merges.txt in this folder, found none",
   );
 }
 
@@ -73,7 +74,8 @@ function jsonTokenizer(
 }
 
 function sentencePieceTokenizer(file: string, bytes: Uint8Array, settings: TokenizerSettings): Tokenizer {
-  const read = readSentencePieceModel(bytes, file);
+  const isLlama2c = path.basename(file) === "tokenizer.bin";
+  const read = isLlama2c ? readLlama2cTokenizer(bytes, file) : readSentencePieceModel(bytes, file);
   const isT5 = path.basename(file) === "spiece.model";
   const sentinels = isT5 ? sentinelPieces(settings) : [];
   const extended = { ...read, pieces: [...read.pieces, ...sentinels] };

@@ -102,7 +102,7 @@ describe("a folder is refused, saying why, when", () => {
   test("it is not there, or holds no tokenizer", async () => {
     await expect(loadTokenizer(path.join(folder, "none"))).rejects.toThrow("none: there is no such folder");
     expect(await refusal()).toBe(
-      "folder: expected tokenizer.json, tokenizer.model, spiece.model, ice_text.model, or vocab.json with merges.txt in this folder, found none",
+      "folder: expected tokenizer.json, tokenizer.model, spiece.model, ice_text.model, tokenizer.bin, or vocab.json with merges.txt in this folder, found none",
     );
   });
 

@@ -1,5 +1,6 @@
 // Checkpoints in, tensors out, and back: names, dtypes and shapes as in the file.
 
+export { CONSOLIDATED, isConsolidated, openConsolidated } from "./consolidated.js";
 export { bf16ToF32, convert, f16ToF32, f32ToBf16, f32ToF16, storedAs } from "./convert.js";
 export { CheckpointError } from "./error.js";
 export { describeFault, type WeightFault } from "./faults.js";

@@ -2,6 +2,7 @@
 
 import { type OpenFile, openBytes } from "./bytes.js";
 import { CheckpointError } from "./error.js";
+import { byHalves } from "./pairs.js";
 import { type StridedInfo, type TensorFile, tensorFile } from "./tensors.js";
 
 /** "ak42", at the start of files of version 1 and later. */
@@ -81,12 +82,7 @@ function tensorsOf(file: string, sizes: Sizes): { tensors: ReadonlyMap<string, S
   const put = (name: string, shape: readonly number[], turned = 0) => {
     const bytes = shape.reduce((product, size) => product * size, 4);
     const info = { name, dtype: "F32", shape, file, offset: end, bytes } as const;
-    // Row 2i + j of a head, of pair i, is row i + j * headDim / 2 in Hugging Face's order.
-    const walk = {
-      sizes: [turned, 2, headDim / 2, hidden],
-      strides: [headDim * hidden, hidden, 2 * hidden, 1],
-    };
-    tensors.set(name, turned > 0 ? { ...info, walk } : info);
+    tensors.set(name, turned > 0 ? byHalves(info, turned) : info);
     end += bytes;
   };
   const each = (name: string, shape: readonly number[], turned = 0) => {

@@ -4,6 +4,7 @@ import { readdir, readFile, stat } from "node:fs/promises";
 import path from "node:path";
 import { lfsPointerIn } from "../../data/file.js";
 import { JsonError, parseJson } from "../../data/json.js";
+import { CONSOLIDATED, isConsolidated, openConsolidated } from "./consolidated.js";
 import { CheckpointError } from "./error.js";
 import type { TensorInfo } from "./header.js";
 import { openLlama2c } from "./llama2c.js";
@@ -17,6 +18,7 @@ const wanted = [
   "model.safetensors.index.json",
   "pytorch_model.bin",
   "pytorch_model.bin.index.json",
+  CONSOLIDATED,
 ] as const;
 
 /**
@@ -38,10 +40,11 @@ export async function openCheckpoint(folder: string): Promise<TensorFile> {
   );
 }
 
-/** One file of tensors, by its name's ending: .safetensors, an index, else what llama2.c or torch.save wrote. */
+/** One file of tensors, by its name: .safetensors, an index, Meta's, else what llama2.c or torch.save wrote. */
 export async function openTensors(file: string): Promise<TensorFile> {
   if (file.endsWith(".safetensors")) return openSafetensors(file);
   if (file.endsWith(".index.json")) return openShards(file);
+  if (isConsolidated(file)) return openConsolidated(file);
   return (await openLlama2c(file)) ?? openTorch(file);
 }
 
@@ -53,7 +56,8 @@ async function otherWeights(folder: string): Promise<string> {
   if (names.includes("adapter_config.json")) return "; it is the folder of an adapter: load its base, then the adapter";
   const alone = names.find(
     (name) =>
-      /\.(safetensors|pth?|bin)$/.test(name) && !/^(optimizer|scheduler|scaler|rng_state|training_args)/.test(name),
+      /\.(safetensors|pth?|bin)$/.test(name) &&
+      !/^(tokenizer|optimizer|scheduler|scaler|rng_state|training_args)/.test(name),
   );
   return alone ? `; there is ${alone}: give the path of that file, if it is meant` : "";
 }

@@ -56,15 +56,19 @@ class View {
  *
  * Tensors on any device are read; views may share a storage, start within it and have any strides.
  *
+ * @param arrange - Other names and orders for what the file holds.
  * @throws CheckpointError when the file is truncated, a Git LFS pointer, in torch's format from before 1.6, big-endian, a program, or
  *   holds anything but tensors and plain values, naming it.
  */
-export async function openTorch(file: string): Promise<TensorFile> {
+export async function openTorch(
+  file: string,
+  arrange: (tensors: ReadonlyMap<string, StridedInfo>) => ReadonlyMap<string, StridedInfo> = (tensors) => tensors,
+): Promise<TensorFile> {
   const opened = await openBytes(file);
   try {
     const records = await recordsOf(opened);
     const root = await readRoot(opened, records);
-    return tensorFile(opened, tensorsOf(file, root));
+    return tensorFile(opened, arrange(tensorsOf(file, root)));
   } catch (error) {
     await opened.close();
     throw error;
