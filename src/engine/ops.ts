@@ -47,8 +47,8 @@ export const ops = {
    *     x [T, K] act   w [N, K] matrix   bias? [N] weight   h? [T, r] act   b? [N, r] weight   y [T, N] act, or f32 (logits)
    *
    * `h` and `b` come together: the adapter's product rides along. Compute precision is x's dtype:
-   * when x is bf16, an f32 `w` or `b` is rounded to bf16 on its way into the product, and so are the f32 numbers of a quantised `w`;
-   * when x is f16, it may be rounded to f16.
+   * when x is bf16, an f32 `w` or `b` is rounded to bf16 on its way into the product, and so are the f32 numbers of a quantised `w`,
+   * though a device may multiply those as they are; when x is f16, they may be rounded to f16.
    */
   linear: { code: 6, inputs: ["x", "w", "bias?", "h?", "b?"], outputs: ["y"], attrs: ["scale"] },
 

@@ -15,6 +15,7 @@ const TILE_STEPS = 16;
 const PATCH_COLS = 4 * TILE_COLS;
 const PANEL_BYTES = 1024;
 const FEW_ROWS = 8;
+const FEW_STEP = 128;
 
 // Blocks of attention.
 const QUERIES = 8 * TILE_ROWS;
@@ -73,7 +74,7 @@ function attentionBackwardBytes({ inputs, attrs }: ShapedOp, threads: number): n
 
 function linearBytes(rows: number, inner: number, rank: number, threads: number): number {
   return rows <= FEW_ROWS
-    ? align(4 * rows * (inner + rank))
+    ? align(4 * rows * (roundUp(inner, FEW_STEP) + rank))
     : productBytes(rows, padded(inner) + padded(rank), threads);
 }
 

@@ -166,14 +166,25 @@ static inline void eachVector(int64_t from, int64_t to, const Body& body) {
   if (i < to) body(i, to - i);
 }
 
-/** The sum of the lanes, in halves. */
+/** The sum of the lanes, in halves: those of the upper half are added to the lower ones, in this order everywhere. */
 static inline float sum(Floats v) {
+#if defined(__AVX2__)
+#if defined(__AVX512F__)
+  const __m256 eight = _mm512_castps512_ps256(v) + _mm512_extractf32x8_ps(v, 1);
+#else
+  const __m256 eight = v;
+#endif
+  const __m128 four = _mm256_castps256_ps128(eight) + _mm256_extractf128_ps(eight, 1);
+  const __m128 two = four + _mm_movehl_ps(four, four);
+  return two[0] + two[1];
+#else
   float part[kLanes];
   store(part, v);
   for (int64_t half = kLanes / 2; half > 0; half /= 2) {
     for (int64_t i = 0; i < half; i++) part[i] += part[i + half];
   }
   return part[0];
+#endif
 }
 
 /** The sum of term(i, left) over the vectors of 0 .. count - 1: every fourth in one sum, then those four, then their lanes. */

@@ -46,7 +46,7 @@ static int64_t padded(int64_t k) { return roundUp(k, kTileSteps); }
 static int64_t linearBytes(const Op& op, int threads) {
   const int64_t rows = op.in(0).shape[0], inner = op.in(0).shape[1];
   const int64_t rank = op.in(3).present ? op.in(3).shape[1] : 0;
-  if (rows <= kFewRows) return aligned(4 * rows * (inner + rank));
+  if (rows <= kFewRows) return aligned(4 * rows * (roundUp(inner, kFewStep) + rank));
   return productBytes(rows, padded(inner) + padded(rank), threads);
 }
 

@@ -23,6 +23,8 @@ constexpr int64_t kPanelBytes = 1024;
 constexpr int64_t kThinMost = 16;
 /** Products with at most so many rows read the matrix once, row by row, without packing. */
 constexpr int64_t kFewRows = 8;
+/** They have room for rows whose length is a multiple of this: the codes of 4 bits in the widest vector. */
+constexpr int64_t kFewStep = 128;
 
 // Blocks of attention.
 constexpr int64_t kQueries = 8 * kTileRows;

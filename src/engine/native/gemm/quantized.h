@@ -1,5 +1,5 @@
-// Reading quantised matrices: numbers of a stored row in registers, from there into the panels of a product or straight into a dot product.
-// How their bytes lie: ../quantized.h. Next to read: tile.h.
+// Reading quantised matrices: numbers of a stored row in registers, and from there into the panels of a product.
+// How their bytes lie: ../quantized.h. Next to read: dot.h, where few rows are multiplied by them.
 #pragma once
 
 #include "../program.h"
@@ -43,19 +43,33 @@ struct Palette {
   }
   Palette(DType type, const CodedRow& row, int64_t at, bool round) : Palette(type, row.scale * kFactors.of[row.factors[at / kGroup]], round) {}
 
+  /** What the lowest 4 bits of each word stand for. */
+  Floats at(Words32 codes) const {
+#if defined(__AVX512F__)
+    return _mm512_permutexvar_ps((__m512i)codes, of[0]);
+#elif defined(__AVX2__)
+    const auto index = (__m256i)codes;
+    return _mm256_blendv_ps(_mm256_permutevar8x32_ps(of[0], index), _mm256_permutevar8x32_ps(of[1], index),
+                            _mm256_castsi256_ps(_mm256_slli_epi32(index, 28)));
+#else
+    float values[16];
+    std::memcpy(values, of, sizeof values);
+    Floats v;
+    for (int64_t i = 0; i < kLanes; i++) v[i] = values[codes[i] & 15];
+    return v;
+#endif
+  }
+
   /** kLanes numbers from kLanes / 2 bytes. */
   Floats pick(const uint8_t* codes) const {
 #if defined(__AVX512F__)
     const __m512i bytes = _mm512_cvtepu8_epi64(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(codes)));
-    // Only the lowest 4 bits of an index count.
-    return _mm512_permutexvar_ps(_mm512_or_si512(_mm512_srli_epi64(bytes, 4), _mm512_slli_epi64(bytes, 32)), of[0]);
+    return at((Words32)_mm512_or_si512(_mm512_srli_epi64(bytes, 4), _mm512_slli_epi64(bytes, 32)));
 #elif defined(__AVX2__)
     int32_t four;
     std::memcpy(&four, codes, 4);
     const __m256i bytes = _mm256_cvtepu8_epi64(_mm_cvtsi32_si128(four));
-    const __m256i index = _mm256_or_si256(_mm256_srli_epi64(bytes, 4), _mm256_slli_epi64(bytes, 32));
-    return _mm256_blendv_ps(_mm256_permutevar8x32_ps(of[0], index), _mm256_permutevar8x32_ps(of[1], index),
-                            _mm256_castsi256_ps(_mm256_slli_epi32(index, 28)));
+    return at((Words32)_mm256_or_si256(_mm256_srli_epi64(bytes, 4), _mm256_slli_epi64(bytes, 32)));
 #else
     float values[16];
     std::memcpy(values, of, sizeof values);
@@ -209,110 +223,6 @@ static void packQuantized(const Factor& factor, int64_t first, int64_t count, in
     }
     pack<Layout, W>({reinterpret_cast<const char*>(part), type, kWide, true}, 0, count, 0, here, out);
   }
-}
-
-/** sums[t] = x[t] · row for T rows of x in f32, k numbers each. */
-template <int T>
-static void dotCoded(const float* x, int64_t k, const Coded& matrix, const CodedRow& row, bool round, float* sums) {
-  Floats parts[T][2];
-  for (int t = 0; t < T; t++) parts[t][0] = parts[t][1] = Floats{};
-  const auto add = [&](int64_t at, int which, Floats w) {
-    for (int t = 0; t < T; t++) parts[t][which] += load(x + t * k + at, k - at) * w;
-  };
-  if (matrix.type == DType::i8) {
-    int64_t at = 0;
-    for (; at + 2 * kLanes <= k; at += 2 * kLanes) {
-      add(at, 0, roundedIf(round, wholeNumbers(row.codes + at) * row.scale));
-      add(at + kLanes, 1, roundedIf(round, wholeNumbers(row.codes + at + kLanes) * row.scale));
-    }
-    for (; at < k; at += kLanes) {
-      const LastCodes last(row.codes + at, least(kLanes, k - at));
-      add(at, 0, roundedIf(round, wholeNumbers(last.bytes) * row.scale));
-    }
-  } else {
-    for (int64_t start = 0; start < k; start += kGroup) {
-      const Palette palette(matrix.type, row, start, round);
-      const int64_t stop = least(k, start + kGroup);
-      int64_t at = start;
-      for (; at + 2 * kLanes <= stop; at += 2 * kLanes) {
-        add(at, 0, palette.pick(row.codes + at / 2));
-        add(at + kLanes, 1, palette.pick(row.codes + (at + kLanes) / 2));
-      }
-      for (; at < stop; at += kLanes) {
-        const LastCodes last(row.codes + at / 2, divideUp(least(kLanes, stop - at), 2));
-        add(at, 0, palette.pick(last.bytes));
-      }
-    }
-  }
-  for (int t = 0; t < T; t++) sums[t] = sum(parts[t][0] + parts[t][1]);
-}
-
-#if defined(__AVX512BF16__)
-/** As above, x in bf16: two numbers at a time are multiplied and added, as in a product of many rows. */
-template <int T>
-static void dotCoded(const bf16* x, int64_t k, const Coded& matrix, const CodedRow& row, bool, float* sums) {
-  // One row has few sums to add to: more of them, so that none waits for the one before.
-  constexpr int kParts = T == 1 ? 4 : 2;
-  Floats parts[T][kParts];
-  for (int t = 0; t < T; t++) {
-    for (int i = 0; i < kParts; i++) parts[t][i] = Floats{};
-  }
-  const auto add = [&](int64_t at, int which, __m512i w) {
-    for (int t = 0; t < T; t++) {
-      parts[t][which] = _mm512_dpbf16_ps(parts[t][which], (__m512bh)w, (__m512bh)_mm512_loadu_si512(x + t * k + at));
-    }
-  };
-  const auto addLast = [&](int64_t at, __m512i w) {
-    for (int t = 0; t < T; t++) {
-      parts[t][0] = _mm512_dpbf16_ps(parts[t][0], (__m512bh)w, (__m512bh)Pairs::along(x + t * k + at, k - at, false));
-    }
-  };
-  constexpr int64_t kStep = 32 * kParts;
-  int64_t at = 0;
-  if (matrix.type == DType::i8) {
-    for (; at + kStep <= k; at += kStep) {
-#pragma GCC unroll 4
-      for (int i = 0; i < kParts; i++) add(at + 32 * i, i, wholeHalves(row.codes + at + 32 * i, row.scale));
-    }
-    for (; at < k; at += 32) addLast(at, wholeHalves(LastCodes(row.codes + at, least(32, k - at)).bytes, row.scale));
-  } else {
-    for (; at + kStep <= k; at += kStep) {
-#pragma GCC unroll 2
-      for (int i = 0; i < kParts; i += 2) {
-        const HalfPalette palette(matrix.type, row, at + 32 * i);
-        const uint8_t* codes = row.codes + at / 2 + 16 * i;
-        add(at + 32 * i, i, palette.pick(codes));
-        add(at + 32 * i + 32, i + 1, palette.pick(codes + 16));
-      }
-    }
-    for (; at < k; at += 32) {
-      addLast(at, HalfPalette(matrix.type, row, at).pick(LastCodes(row.codes + at / 2, divideUp(least(32, k - at), 2)).bytes));
-    }
-  }
-  for (int t = 0; t < T; t++) {
-    for (int i = 1; i < kParts; i++) parts[t][0] += parts[t][i];
-    sums[t] = sum(parts[t][0]);
-  }
-}
-#endif
-
-/** dotCoded for 1 to kFewRows rows, in fours: the codes of a row stay in the first-level cache. */
-template <class X>
-static void dotCoded(int64_t rows, const X* x, int64_t k, const Coded& matrix, const CodedRow& row, bool round, float* sums) {
-  for (; rows >= 4; rows -= 4, x += 4 * k, sums += 4) dotCoded<4>(x, k, matrix, row, round, sums);
-  if (rows == 3) dotCoded<3>(x, k, matrix, row, round, sums);
-  else if (rows == 2) dotCoded<2>(x, k, matrix, row, round, sums);
-  else if (rows == 1) dotCoded<1>(x, k, matrix, row, round, sums);
-}
-
-/** sums[t] = x[t] · row n of w, for the few rows of x; `wide` holds x in f32. */
-static inline void dotQuantized(const Operand& x, const float* wide, const Operand& w, int64_t n, float* sums) {
-  const Coded matrix(w.data, w.type, w.shape[0], w.shape[1]);
-  const CodedRow row = matrix.row(n);
-#if defined(__AVX512BF16__)
-  if (x.type == DType::bf16) return dotCoded(x.shape[0], x.as<bf16>(), x.shape[1], matrix, row, true, sums);
-#endif
-  dotCoded(x.shape[0], wide, x.shape[1], matrix, row, x.type == DType::bf16, sums);
 }
 
 }  // namespace tunebook::TB_ISA

@@ -1,5 +1,6 @@
 // linear and its gradients. Formulas: ops.ts.
 
+#include "../gemm/dot.h"
 #include "../gemm/product.h"
 #include "kernels.h"
 
@@ -91,16 +92,20 @@ void dotRows(int64_t rows, const float* x, const Operand& w, int64_t n, bool rou
   });
 }
 
-void widenInto(const Operand& from, float* out) {
-  withAct(from.type, [&](auto* type) {
-    const auto* x = from.as<std::remove_pointer_t<decltype(type)>>();
-    for (int64_t i = 0; i < from.count; i += kLanes) store(out + i, load(x + i, from.count - i), from.count - i);
+/** Rows of x in f32, `stride` numbers apart; zeros between them. */
+void widenInto(const Operand& x, int64_t stride, float* out) {
+  const int64_t k = x.shape[1];
+  withAct(x.type, [&](auto* type) {
+    const auto* from = x.as<std::remove_pointer_t<decltype(type)>>();
+    for (int64_t t = 0; t < x.shape[0]; t++, from += k, out += stride) {
+      eachVector(0, k, [&](int64_t i, auto left) { store(out + i, load(from + i, left), left); });
+      std::memset(out + k, 0, 4 * (stride - k));
+    }
   });
 }
 
 /** sums[t] = x[t] · row j of w, where `wide` is x in f32. */
 void dotRow(const Operand& x, const float* wide, const Operand& w, int64_t j, float* sums) {
-  if (isQuantized(w.type)) return dotQuantized(x, wide, w, j, sums);
 #if defined(__AVX512BF16__)
   if (x.type == DType::bf16 && w.type == DType::bf16) {
     return dotPairs(x.shape[0], x.as<bf16>(), x.shape[1], w.as<bf16>() + j * x.shape[1], sums);
@@ -109,26 +114,44 @@ void dotRow(const Operand& x, const float* wide, const Operand& w, int64_t j, fl
   dotRows(x.shape[0], wide, w, j, x.type == DType::bf16, sums);
 }
 
+/** Rows of a matrix in one piece of work. All of them where that is less than what a second thread costs to call. */
+int64_t rowsAtOnce(const Operand& w) {
+  constexpr int64_t kLittle = 65536, kPiece = 16384;
+  const int64_t n = w.shape[0], k = w.shape[1];
+  const int64_t rowBytes = isQuantized(w.type) ? quantizedLayout(w.type, n, k).rowBytes : k * bytesOf(w.type);
+  if (n * rowBytes <= kLittle) return n;
+  return roundUp(divideUp(kPiece, rowBytes), 16);
+}
+
 /** Few rows, as in generation: each row of w is read once and multiplied with all of them; nothing is packed. */
 void linearFew(const Op& op, Run& run) {
   const Operand &x = op.in(0), &w = op.in(1), &bias = op.in(2), &h = op.in(3), &b = op.in(4), &y = op.out(0);
-  const int64_t rows = x.shape[0], n = w.shape[0];
+  const int64_t rows = x.shape[0], n = w.shape[0], k = x.shape[1];
+  const bool coded = isQuantized(w.type);
   const float scale = static_cast<float>(op.attrs[0]);
+  const int64_t stride = coded ? roundUp(k, kFewStep) : k;
   auto* wide = reinterpret_cast<float*>(op.workspace);
-  float* wideH = wide + x.count;
-  widenInto(x, wide);
-  if (h.present) widenInto(h, wideH);
-  run.pieces(n, 16, [&](int64_t from, int64_t to) {
-    for (int64_t j = from; j < to; j++) {
-      float sums[kFewRows], updates[kFewRows] = {}, shift = 0;
-      dotRow(x, wide, w, j, sums);
-      if (h.present) dotRow(h, wideH, b, j, updates);
-      if (bias.present) {
-        withType(bias.type, [&](auto* type) { shift = widen(bias.as<std::remove_pointer_t<decltype(type)>>()[j]); });
-      }
-      for (int64_t t = 0; t < rows; t++) {
-        const float value = sums[t] + scale * updates[t] + shift;
-        withAct(y.type, [&](auto* type) { narrow(y.as<std::remove_pointer_t<decltype(type)>>()[t * n + j], value); });
+  float* wideH = wide + rows * stride;
+  widenInto(x, stride, wide);
+  if (coded && w.type != DType::i8) orderForCodes(wide, rows * stride);
+  if (h.present) widenInto(h, h.shape[1], wideH);
+  run.pieces(n, rowsAtOnce(w), [&](int64_t from, int64_t to) {
+    for (int64_t first = from; first < to; first += kSideBySide) {
+      const int64_t count = least(kSideBySide, to - first);
+      FewSums sums[kSideBySide];
+      if (coded) dotQuantized(wide, stride, rows, w, first, count, sums);
+      for (int64_t i = 0; i < count; i++) {
+        const int64_t j = first + i;
+        float updates[kFewRows] = {}, shift = 0;
+        if (!coded) dotRow(x, wide, w, j, sums[i]);
+        if (h.present) dotRow(h, wideH, b, j, updates);
+        if (bias.present) {
+          withType(bias.type, [&](auto* type) { shift = widen(bias.as<std::remove_pointer_t<decltype(type)>>()[j]); });
+        }
+        for (int64_t t = 0; t < rows; t++) {
+          const float value = sums[i][t] + scale * updates[t] + shift;
+          withAct(y.type, [&](auto* type) { narrow(y.as<std::remove_pointer_t<decltype(type)>>()[t * n + j], value); });
+        }
       }
     }
   });
