@@ -1,6 +1,6 @@
 // Which linear layers get an adapter. Next to read: lora.ts.
 
-import type { LinearSite } from "../model/index.js";
+import type { LinearSite, Model } from "../model/index.js";
 
 /** "all-linear" is every projection of the layers, not the head; else names as in PEFT: "q_proj" wherever it occurs, or a full name. */
 export type Targets = "all-linear" | readonly string[];
@@ -33,6 +33,52 @@ export function targetNames(all: readonly LinearSite[], chosen: readonly LinearS
   const kinds = [...new Set(chosen.map(({ name }) => lastPart(name)))].sort();
   const same = all.filter(({ name }) => kinds.includes(lastPart(name))).every(({ name }) => names.has(name));
   return same ? kinds : [...names];
+}
+
+/** Linear layers of one kind, one in each block. */
+export interface LoraTarget {
+  /** The short name, which `targets` of attachLora takes. */
+  readonly target: string;
+  /** The full name, with * for numbers. */
+  readonly name: string;
+  readonly layers: number;
+  /** Of the matrix of each, [outputs, inputs]. */
+  readonly outputs: number;
+  readonly inputs: number;
+  /** Numbers in all these matrices. */
+  readonly parameters: number;
+  /** Numbers that LoRA trains on all of them: rank * (inputs + outputs) each. */
+  readonly trained: number;
+}
+
+/**
+ * Which layers of a model can carry LoRA, and what that trains: a row for each kind, in order of use. `table` of widgets/ shows it.
+ *
+ * @throws RangeError when one of the targets fits no layer, or the rank is no integer from 1.
+ */
+export function loraTargets(
+  { linears }: Pick<Model, "linears">,
+  {
+    rank = 8,
+    targets = "all-linear",
+  }: { readonly rank?: number | undefined; readonly targets?: Targets | undefined } = {},
+): readonly LoraTarget[] {
+  if (!Number.isInteger(rank) || rank < 1)
+    throw new RangeError(`loraTargets: expected \`rank\` to be an integer from 1, got ${rank}`);
+  const kinds = new Map<string, LinearSite[]>();
+  for (const site of chooseTargets(linears, targets)) {
+    const kind = site.name.replaceAll(/\.\d+(?=\.)/g, ".*");
+    kinds.set(kind, [...(kinds.get(kind) ?? []), site]);
+  }
+  return [...kinds].map(([name, sites]) => {
+    const { inputs, outputs } = sites[0] as LinearSite;
+    const [layers, parameters, trained] = [
+      sites.length,
+      sites.length * outputs * inputs,
+      sites.length * rank * (outputs + inputs),
+    ];
+    return { target: lastPart(name), name, layers, outputs, inputs, parameters, trained };
+  });
 }
 
 function fits({ name }: LinearSite, target: string): boolean {

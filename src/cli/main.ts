@@ -9,6 +9,7 @@ import { addGenerate } from "./generate.js";
 import { addMerge } from "./merge.js";
 import { addPlan } from "./plan.js";
 import { describeError, exitCodeOf } from "./report.js";
+import { addTargets } from "./targets.js";
 import { addTrain } from "./train.js";
 
 const { version, description } = createRequire(import.meta.url)("../../package.json") as {
@@ -21,6 +22,7 @@ addTrain(program);
 addGenerate(program);
 addMerge(program);
 addExport(program);
+addTargets(program);
 addPlan(program);
 addDevices(program);
 

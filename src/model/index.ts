@@ -12,7 +12,7 @@ export {
 export { familyOf, parameterCount } from "./families/index.js";
 export { exportGguf, type GgufMatrixType, type GgufOptions, ggufMatrixTypes } from "./gguf.js";
 export { type ForwardInputs, type InputSizes, rowInputs, type SourceInputs, sourceInputs } from "./inputs.js";
-export { defaultContext, defaultDType, type LoadOptions, loadModel, sketchModel, sketchOf } from "./load.js";
+export { defaultContext, defaultDType, type LoadOptions, loadModel, placeOf, sketchModel, sketchOf } from "./load.js";
 export {
   type ComputeDType,
   computeDTypes,

@@ -127,8 +127,8 @@ export async function loadModel(at: string, options: LoadOptions = {}): Promise<
   }
 }
 
-/** The folder of a model and its config, which llama2.c's checkpoints have in themselves and Meta's have beside them. */
-async function placeOf(at: string): Promise<{ readonly folder: string; readonly config: ModelConfig }> {
+/** The folder of a model and its config, which llama2.c's checkpoints have in themselves and Meta's have beside them. No weights are read. */
+export async function placeOf(at: string): Promise<{ readonly folder: string; readonly config: ModelConfig }> {
   const isFile = await isThere(at);
   const folder = isFile ? path.dirname(at) : at;
   const meta = isFile ? at : path.join(at, CONSOLIDATED);

@@ -84,6 +84,17 @@ describe("tunebook plan", () => {
   });
 });
 
+describe("tunebook targets", () => {
+  test("lists the layers that can carry LoRA, from config.json alone", async () => {
+    const { code, stdout } = await tunebook("targets", folder);
+    expect(stdout).toMatch(
+      /^q_proj +model\.layers\.\*\.self_attn\.q_proj +32 of \[4096, 4096\] +536,870,912 +2,097,152$/m,
+    );
+    expect(stdout).toMatch(/^all of them: 19,988,480 numbers train, 0\.297 % of the model's 6,738,415,616$/m);
+    expect(code).toBe(0);
+  });
+});
+
 describe("tunebook devices", () => {
   test("marks one device as used, and gives a reason for each other", async () => {
     const { code, stdout } = await tunebook("devices");
@@ -99,6 +110,7 @@ describe("an error of the library", () => {
     ["a folder that is not there", ["generate", "no/such/model", "--prompt", "x"], "no/such/model"],
     ["a config file that is not there", ["train", "no/such.json"], "no/such.json: cannot be read"],
     ["an option that does not hold", ["plan", ".", "--batch-size", "0"], "expected an integer of at least 1"],
+    ["a model that is not there", ["targets", "no/such/model"], "no/such/model: there is no such folder"],
     ["bytes that are none", ["plan", ".", "--budget", "lots"], "expected bytes such as 24GB"],
   ])("%s: is one message without a stack on stderr, nothing on stdout, code 1", async (_, args, message) => {
     const { code, stdout, stderr } = await tunebook(...args);
