@@ -2,6 +2,7 @@
 
 import { copyFile, readdir, readFile, stat } from "node:fs/promises";
 import path from "node:path";
+import type { Model } from "../model/index.js";
 import { replaceFile } from "../model/weights/index.js";
 import { AdapterError } from "./peft.js";
 
@@ -19,11 +20,15 @@ const names = { f32: "float32", bf16: "bfloat16", f16: "float16" } as const;
  *
  * @throws AdapterError when the base has no config.json to copy.
  */
-export async function copyCompanions(from: string, to: string, dtype: keyof typeof names): Promise<void> {
+export async function copyCompanions(
+  { folder: from, fields }: Pick<Model, "folder" | "fields">,
+  to: string,
+  dtype: keyof typeof names,
+): Promise<void> {
   const file = path.join(from, "config.json");
   let config: Record<string, unknown>;
   try {
-    config = JSON.parse(await readFile(file, "utf8")) as Record<string, unknown>;
+    config = fields ? { ...fields } : (JSON.parse(await readFile(file, "utf8")) as Record<string, unknown>);
   } catch (cause) {
     throw new AdapterError(file, `cannot be copied: ${(cause as Error).message}`, { cause });
   }
@@ -35,7 +40,7 @@ export async function copyCompanions(from: string, to: string, dtype: keyof type
   ]);
   if (path.resolve(from) === path.resolve(to)) return;
   for (const name of (await readdir(from)).sort()) {
-    if (others.test(name)) continue;
+    if (others.test(name) && name !== "tokenizer.bin") continue;
     const found = await stat(path.join(from, name));
     if (found.isFile() && found.size <= MAX_BYTES) await copyFile(path.join(from, name), path.join(to, name));
   }

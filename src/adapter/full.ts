@@ -35,12 +35,12 @@ export async function trainFully(base: Model, { saveAs = "f32" }: FullOptions = 
   const specs = [...base.weights.specs.values()].filter(({ values }) => values === undefined);
   const list = specs.map(({ name, shape }): TrainedTensor => ({ name, shape, decay: shape.length > 1 }));
   const trained = await TrainedTensors.create(base.device, list, ({ name }) => readWeight(base, name), {
-    save: (tensors, folder) => saveModel(tensors, base.folder, folder, saveAs),
+    save: (tensors, folder) => saveModel(tensors, base, folder, saveAs),
   });
   return base.withTrained(trained);
 }
 
-async function saveModel(trained: TrainedTensors, from: string, to: string, saveAs: "f32" | "bf16"): Promise<void> {
+async function saveModel(trained: TrainedTensors, from: Model, to: string, saveAs: "f32" | "bf16"): Promise<void> {
   const file = path.join(to, "model.safetensors");
   const tensors = new Map<string, StoredTensor>();
   for (const { name, shape } of trained.list) {

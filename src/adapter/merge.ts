@@ -65,7 +65,7 @@ export async function writeMerged(
       new TextEncoder().encode(`${JSON.stringify(index, undefined, 2)}\n`),
     ]);
   }
-  await copyCompanions(base.folder, folder, saveAs);
+  await copyCompanions(base, folder, saveAs);
 }
 
 /** values [outputs, inputs] += scale B [outputs, rank] A [rank, inputs], row by row. */

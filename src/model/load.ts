@@ -94,7 +94,7 @@ export function defaultContext(config: ModelConfig): number {
  * @throws EngineError when the device cannot be had, or not in this dtype.
  */
 export async function loadModel(at: string, options: LoadOptions = {}): Promise<Model> {
-  const { folder, config } = await placeOf(at);
+  const { folder, config, fields } = await placeOf(at);
   const wanted = options.contextTokens ?? defaultContext(config);
   if (!Number.isInteger(wanted) || wanted < 1 || wanted > config.contextTokens) {
     throw new RangeError(
@@ -121,22 +121,29 @@ export async function loadModel(at: string, options: LoadOptions = {}): Promise<
     const specs = quantizeSpecs(tensors, family.linears(config), quantize, config.quantized !== undefined);
     const weights = await loadResident(device, file, specs);
     const name = path.basename(path.resolve(at));
-    return new Model({ name, folder, config, tokenizer, device, dtype, quantize, contextTokens: wanted, weights });
+    const parts = { name, folder, config, tokenizer, device, dtype, quantize, contextTokens: wanted, weights };
+    return new Model({ ...parts, ...(fields && { fields }) });
   } finally {
     await file.close();
   }
 }
 
 /** The folder of a model and its config, which llama2.c's checkpoints have in themselves and Meta's have beside them. No weights are read. */
-export async function placeOf(at: string): Promise<{ readonly folder: string; readonly config: ModelConfig }> {
+export async function placeOf(at: string): Promise<{
+  readonly folder: string;
+  readonly config: ModelConfig;
+  readonly fields?: Readonly<Record<string, unknown>>;
+}> {
   const isFile = await isThere(at);
   const folder = isFile ? path.dirname(at) : at;
   const meta = isFile ? at : path.join(at, CONSOLIDATED);
   const isMeta = isConsolidated(meta) && (await isThere(meta)) && !(await isThere(path.join(folder, "config.json")));
   const own = isMeta ? await openConsolidated(meta) : isFile ? await openLlama2c(at) : undefined;
   await own?.close();
-  const config = own?.metadata["config"];
-  return { folder, config: config === undefined ? readConfig(folder) : parseConfig(JSON.parse(config), at) };
+  const stated = own?.metadata["config"];
+  if (stated === undefined) return { folder, config: readConfig(folder) };
+  const fields = JSON.parse(stated) as Record<string, unknown>;
+  return { folder, config: parseConfig(fields, at), fields };
 }
 
 async function isThere(file: string): Promise<boolean> {

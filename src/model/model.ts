@@ -32,6 +32,8 @@ export interface ModelParts {
   readonly name: string;
   readonly folder: string;
   readonly config: ModelConfig;
+  /** What config.json would say, where the folder has none: of a checkpoint that states its own sizes. */
+  readonly fields?: Readonly<Record<string, unknown>>;
   readonly tokenizer: Tokenizer;
   readonly device: Device;
   readonly dtype: ComputeDType;
@@ -76,6 +78,11 @@ export class Model {
   }
 
   readonly base: Model;
+
+  /** What config.json would say, where the folder has none. */
+  get fields(): Readonly<Record<string, unknown>> | undefined {
+    return this.parts.fields;
+  }
 
   /** This model with tensors that train, sharing weights, tokenizer and device; this one stays as it is. */
   withTrained(trained: TrainedTensors, hook?: LinearHook): Model {

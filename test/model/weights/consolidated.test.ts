@@ -4,7 +4,9 @@ import { readFileSync } from "node:fs";
 import { copyFile, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { expect, test } from "vitest";
+import { attachLora } from "../../../src/adapter/index.js";
 import { referenceDevice } from "../../../src/engine/reference/index.js";
+import { mergeAdapter } from "../../../src/merging.js";
 import { loadModel, openCheckpoint, openTorch } from "../../../src/model/index.js";
 import { expectClose } from "../../close.js";
 import { forward } from "../../golden/forward.js";
@@ -55,6 +57,17 @@ test("tensors have Hugging Face's names; q and k alone are put in another order"
   expect(k).toEqual(Uint8Array.from(order.flatMap((from) => [...wk.subarray(from * row, (from + 1) * row)])));
   await renamed.close();
   await plain.close();
+});
+
+test("a model in Meta's layout is merged into Hugging Face's, with a config.json of its own", async () => {
+  const folder = await folderOf();
+  const base = await loadModel(folder, { device: referenceDevice(), dtype: "f32" });
+  const into = path.join(folder, "merged");
+  await mergeAdapter(await attachLora(base, { rank: 2 }), { into, prompts: ["abc"] });
+  const merged = await loadModel(into, { device: referenceDevice(), dtype: "f32" });
+  expect(merged.config).toEqual({ ...base.config, storedAs: "float32" });
+  const { logits } = await forward(merged, [{ ids: golden.ids }]);
+  expectClose(logits[0], golden.logits, { absolute: 2e-5, relative: 2e-5 }, "logits");
 });
 
 test("several files are refused with the command that converts them", async () => {
