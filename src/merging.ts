@@ -12,7 +12,7 @@ export interface MergeOptions extends MergedOptions {
   readonly into: string;
   /**
    * Largest difference of a score (logit) between the merged model and the one with the adapter that is still accepted.
-   * @default 0.01 in f32, 0.5 in 16 bits, where one rounding of a weight moves scores by a few hundredths
+   * @default 0.01 in f32, 0.5 in 16 bits, where each merged weight is rounded once more: a choice, not a bound
    */
   readonly threshold?: number | undefined;
   /** Texts that both are asked to go on from. @default a few that any model can */

@@ -29,8 +29,9 @@ export interface Candidate {
   readonly data: Dataset;
   /** In f16 only. */
   readonly scaler: LossScaler | undefined;
-  /** Updates already made; a run that goes on need not equal its base. */
+  /** Updates already made. */
   readonly done: number;
+  /** A run that goes on from a checkpoint need not equal its base. */
   readonly resumed: boolean;
   readonly signal: AbortSignal;
   /** Says why a pass through the model was not finite. */

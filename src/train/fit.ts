@@ -10,8 +10,8 @@ import type { MemoryBytes } from "./events.js";
 import type { LayerChoice } from "./layers.js";
 import { microBatches } from "./microbatch.js";
 import type { ResolvedOptions } from "./options.js";
-import { largest, otherPrograms, type RunBuckets, type RunPlan, RunPlanner, type RunShapes } from "./plan.js";
-import { type Bucket, bucketKey } from "./programs.js";
+import { largest, otherPrograms, planRun, type RunBuckets, type RunPlan, RunPlanner, type RunShapes } from "./plan.js";
+import { type Bucket, bucketKey, tokensOf, widest } from "./programs.js";
 import { refuseBudget } from "./refuse.js";
 
 /** A plan, and what its epoch costs in the device's own unit of time. */
@@ -41,14 +41,10 @@ export async function planFastest(
   shapes: RunShapes,
   beside?: MemoryBytes,
 ): Promise<RunPlan> {
-  const { gradientCheckpointing, memoryBudget, batchSize, microBatchSize } = options;
+  const { memoryBudget, batchSize, microBatchSize } = options;
+  if (memoryBudget === undefined) return planRun(model, options, shapes.at(microBatchSize ?? batchSize));
   const planner = new RunPlanner(model, options, beside);
   await setImmediate();
-  if (memoryBudget === undefined) {
-    return planner.plan(shapes.at(microBatchSize ?? batchSize), (bucket) =>
-      gradientCheckpointing ? planner.layers(bucket).map(() => "layer") : [],
-    );
-  }
   const sizes = microBatchSize === undefined ? microBatches(shapes.rowsPerUpdate) : [microBatchSize];
   const fastest = await new Fitter(planner, memoryBudget, shapes).fastest(sizes);
   if (!fastest) throw await refuseBudget(planner, memoryBudget, shapes.at(Math.min(...sizes)));
@@ -161,12 +157,6 @@ export class Fitter {
 /** Part of the budget by which an estimate may miss it and still be tried. */
 const SLACK = 0.02;
 
-const tokensOf = ({ batch, seq }: Bucket) => batch * seq;
-
-export function widest(buckets: readonly Bucket[]): Bucket {
-  return buckets.reduce((a, b) => (tokensOf(b) > tokensOf(a) ? b : a));
-}
-
 /** Bytes of the categories that Programs have to themselves. */
 function ownBytes(bytes: MemoryBytes): number {
   const own: readonly Category[] = ["activations", "workspace", "cache", "io"];
@@ -206,13 +196,17 @@ async function profileOf(planner: RunPlanner, bucket: Bucket): Promise<Profile> 
       layer: await saving(positions, "layer"),
     });
   }
-  const { attention = 0, attentionBackward = 0 } = flops.byOp;
+  // The only products whose number grows with the square of the tokens of a row.
+  const attention = Object.entries(flops.byOp).reduce(
+    (sum, [op, own]) => (op.startsWith("attention") ? sum + own : sum),
+    0,
+  );
   return {
     bucket,
     kinds,
     mixtures: mixtures(kinds),
     arenaBytes: kept.arenaBytes,
-    flops: { attention: attention + attentionBackward, other: flops.total - attention - attentionBackward },
+    flops: { attention, other: flops.total - attention },
   };
 }
 

@@ -8,6 +8,7 @@ import type { Feed } from "./feed.js";
 import { countChoices } from "./layers.js";
 import type { ResolvedOptions } from "./options.js";
 import type { RunPlan } from "./plan.js";
+import { megabytes } from "./refuse.js";
 
 const finding = (check: string, verdict: Finding["verdict"], message: string): Finding => ({ check, verdict, message });
 
@@ -116,7 +117,7 @@ export function tellBudget(budget: number, { microBatch, passes }: Feed, { recom
     ? `${all} compute layers again: at most, of ${most.keep + most.mlp + most.layer} layers, ${parts.join(" and ")}`
     : "all values are kept";
   const rows = `${microBatch} ${microBatch === 1 ? "row goes" : "rows go"} through the model at once, ${passes} ${passes === 1 ? "pass" : "passes"} an update`;
-  return finding("memory", "good", `to stay within ${(budget / 1e6).toFixed(1)} MB, ${rows}; ${cost}`);
+  return finding("memory", "good", `to stay within ${megabytes(budget)}, ${rows}; ${cost}`);
 }
 
 /** Whether the learning rate gets anywhere. */

@@ -101,10 +101,12 @@ export class RunPlanner {
 
   /** Gradients of a batch with these choices, layer by layer. */
   gradients(bucket: Bucket, choices: readonly LayerChoice[]): Promise<PlannedProgram> {
-    const key = `${bucketKey(bucket)} ${choices.join()}`;
+    // Everything kept is the same Program whether it was spelt out or left out.
+    const again = choices.some((choice) => choice !== "keep") ? choices : [];
+    const key = `${bucketKey(bucket)} ${again.join()}`;
     const known = this.#gradients.get(key);
     if (known) return known;
-    const recompute = choices.length > 0 ? scopesOf(this.layers(bucket), choices) : new Set<string>();
+    const recompute = again.length > 0 ? scopesOf(this.layers(bucket), again) : new Set<string>();
     const planned = lossProgram(this.model, bucket, this.layout, { gradients: true, recompute });
     this.#gradients.set(key, planned);
     return planned;

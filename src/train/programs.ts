@@ -27,6 +27,13 @@ export interface Bucket {
   readonly seq: number;
 }
 
+export const tokensOf = ({ batch, seq }: Bucket): number => batch * seq;
+
+/** The shape with the most tokens. */
+export function widest(buckets: readonly Bucket[]): Bucket {
+  return buckets.reduce((a, b) => (tokensOf(b) > tokensOf(a) ? b : a));
+}
+
 export const bucketKey = ({ batch, seq }: Bucket): string => `${batch}x${seq}`;
 
 /** Places of what outlives a batch, and of the few numbers that several Programs share. */

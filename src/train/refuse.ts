@@ -5,7 +5,7 @@ import type { MemoryBytes } from "./events.js";
 import type { LayerChoice } from "./layers.js";
 import { paddedTokens, SEQ_MULTIPLE } from "./microbatch.js";
 import type { RunBuckets, RunPlanner } from "./plan.js";
-import type { Bucket } from "./programs.js";
+import { type Bucket, widest } from "./programs.js";
 
 /** What a run takes at least, and what would fit. */
 export interface Shortfall {
@@ -28,18 +28,18 @@ export async function shortfallOf(planner: RunPlanner, budget: number, buckets: 
   if (beside > 0 && totalBytes(least) <= budget) would.push("no `samplePrompts`, or shorter ones");
   if (buckets.validation.length > 0 && total(await leastOf({ ...buckets, validation: [] })) <= budget)
     would.push("shorter `validation` rows");
-  const widest = buckets.train.reduce((a, b) => (b.batch * b.seq > a.batch * a.seq ? b : a));
-  if (widest.batch > 1) {
+  const largest = widest(buckets.train);
+  if (largest.batch > 1) {
     const rows = await most(
-      widest.batch - 1,
-      async (batch) => total(await leastOf(only({ ...widest, batch }))) <= budget,
+      largest.batch - 1,
+      async (batch) => total(await leastOf(only({ ...largest, batch }))) <= budget,
     );
     if (rows > 0) would.push(`\`microBatchSize: ${rows}\``);
   }
-  const steps = Math.ceil(widest.seq / SEQ_MULTIPLE) - 1;
+  const steps = Math.ceil(largest.seq / SEQ_MULTIPLE) - 1;
   const shortest = await most(steps, async (step) => {
     const seq = paddedTokens(step * SEQ_MULTIPLE, planner.options.maxTokens);
-    return total(await leastOf(only({ batch: widest.batch, seq }))) <= budget;
+    return total(await leastOf(only({ batch: largest.batch, seq }))) <= budget;
   });
   if (shortest > 0) would.push(`\`maxTokens: ${shortest * SEQ_MULTIPLE}\``);
   return { least, would };
@@ -85,6 +85,7 @@ async function most(count: number, passes: (value: number) => Promise<boolean>):
   return low;
 }
 
-function megabytes(count: number): string {
+/** Bytes as errors about a budget say them. */
+export function megabytes(count: number): string {
   return `${(count / 1e6).toFixed(1)} MB`;
 }

@@ -4,6 +4,7 @@
 import { totalBytes } from "../engine/index.js";
 import type { Answer, MemoryBytes } from "./events.js";
 import type { OpenSampler, ResolvedOptions, Sampler } from "./options.js";
+import { megabytes } from "./refuse.js";
 
 export class Sampling {
   #planned: OpenSampler | undefined;
@@ -63,7 +64,6 @@ export class Sampling {
     const { memoryBudget } = this.options;
     const free = (memoryBudget ?? Number.POSITIVE_INFINITY) - taken;
     if (totalBytes(wanted) <= free) return;
-    const megabytes = (count: number) => `${(count / 1e6).toFixed(1)} MB`;
     throw new RangeError(
       `run: to sample these prompts takes ${megabytes(totalBytes(wanted))}, and ${megabytes(free)} of \`memoryBudget\` are free; ask shorter ones, or give them as \`samplePrompts\``,
     );
