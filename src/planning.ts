@@ -4,7 +4,7 @@
 import { statSync } from "node:fs";
 import path from "node:path";
 import { setImmediate } from "node:timers/promises";
-import { attachLora, type LoraOptions, trainFully } from "./adapter/index.js";
+import { attachLora, defaultRank, type LoraOptions, trainFully } from "./adapter/index.js";
 import { type DeviceName, openDevice } from "./engine/devices.js";
 import { type Device, type Program, sketchDevice, sketchOptions, totalBytes } from "./engine/index.js";
 import { planComparison } from "./generate/index.js";
@@ -229,7 +229,8 @@ function flopsIn({ accumulate }: RunPlan): number {
 
 function titleOf(model: Model, method: PlanQuestion["method"]): string {
   const { config, device, trained } = model;
-  const what = method === "full" ? "full training" : method ? `LoRA of rank ${method.rank ?? 8}` : "what is attached";
+  const what =
+    method === "full" ? "full training" : method ? `LoRA of rank ${method.rank ?? defaultRank}` : "what is attached";
   const size = `${config.family}, ${config.layers} layers, ${formatCount(parameterCount(config))} parameters in ${dtypesOf(model)}`;
   return `${size} on ${device.name}; ${what} trains ${formatCount(trained?.parameterCount ?? 0)}`;
 }

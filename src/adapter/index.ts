@@ -6,4 +6,4 @@ export { attachLora, type LoraOptions } from "./lora.js";
 export { type MergedOptions, writeMerged } from "./merge.js";
 export { AdapterError } from "./peft.js";
 export { saveAdapter } from "./save.js";
-export { type LoraTarget, loraTargets, type Targets } from "./targets.js";
+export { defaultRank, type LoraTarget, loraTargets, type Targets } from "./targets.js";

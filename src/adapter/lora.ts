@@ -6,7 +6,7 @@ import { uniformAt } from "../engine/random.js";
 import { dropout as drop, linear } from "../graph/index.js";
 import { type LinearHook, type LinearSite, type Model, type TrainedTensor, TrainedTensors } from "../model/index.js";
 import { saveLora } from "./save.js";
-import { chooseTargets, type Targets } from "./targets.js";
+import { chooseTargets, defaultRank, type Targets } from "./targets.js";
 
 export interface LoraOptions {
   /** Inner size of the update. @default 8 */
@@ -56,7 +56,7 @@ export const loraNames = (site: string) => ({ a: `${site}.lora_A.weight`, b: `${
  */
 export async function attachLora(
   base: Model,
-  { rank = 8, alpha = 16, dropout = 0, targets = "all-linear", seed = 42 }: LoraOptions = {},
+  { rank = defaultRank, alpha = 16, dropout = 0, targets = "all-linear", seed = 42 }: LoraOptions = {},
 ): Promise<Model> {
   const sites = chooseTargets(base.linears, targets).map((site) => ({ ...site, rank, alpha }));
   checkRank(rank, sites);

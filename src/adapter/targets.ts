@@ -2,6 +2,9 @@
 
 import type { LinearSite, Model } from "../model/index.js";
 
+/** Inner size of an adapter where none is said. */
+export const defaultRank = 8;
+
 /** "all-linear" is every projection of the layers, not the head; else names as in PEFT: "q_proj" wherever it occurs, or a full name. */
 export type Targets = "all-linear" | readonly string[];
 
@@ -59,7 +62,7 @@ export interface LoraTarget {
 export function loraTargets(
   { linears }: Pick<Model, "linears">,
   {
-    rank = 8,
+    rank = defaultRank,
     targets = "all-linear",
   }: { readonly rank?: number | undefined; readonly targets?: Targets | undefined } = {},
 ): readonly LoraTarget[] {

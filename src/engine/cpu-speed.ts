@@ -1,7 +1,7 @@
 // How much slower the cpu device multiplies a few rows than many. Asked by the planner, which may cut a batch into smaller ones.
 
 /**
- * Forward and backward of two layers (hidden 384 and 768, f32 and bf16, two threads of a Xeon with AVX-512), best of nine turns, as a
+ * Forward and backward of two layers (hidden 384 and 768, f32 and bf16, two threads of an AMD EPYC, Zen 4, busy with other work), best of nine turns, as a
  * part of the best of all token counts; the mean of the three:
  *
  *     tokens  8     16    32    64    128   256   512
