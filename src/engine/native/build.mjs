@@ -59,7 +59,6 @@ function wide() {
 /** One object file: { source, object, flags }. Kernel files (gemm/, ops/) make one for each instruction set. */
 function objectsToMake(common) {
   const kernelSets = chooseSets();
-  const built = kernelSets.map(({ space }) => `-DTB_BUILT_${space}`);
   const one = (source, suffix, flags) => ({
     source,
     object: join(
@@ -73,7 +72,7 @@ function objectsToMake(common) {
   const other = join(here, piped ? "addon.cpp" : "pipe.cpp");
   const sources = filesUnder(here, ".cpp").filter((source) => source !== other && !source.startsWith(cuda));
   return sources.flatMap((source) => {
-    if (dirname(source) === here) return [one(source, "", built)];
+    if (dirname(source) === here) return [one(source, "", [])];
     return kernelSets.map(({ space, name, flags }) =>
       one(source, `.${space}`, [...flags, `-DTB_ISA=${space}`, `-DTB_NAME=${name}`]),
     );

@@ -10,44 +10,24 @@
 
 namespace tunebook {
 
-// build.mjs says which sets it builds.
 namespace portable {
 extern const KernelSet kernelSet;
 }
 #if defined(__x86_64__)
+// Sets that build.mjs was told to leave out lie at no address.
+#define TB_MAYBE __attribute__((weak))
 namespace avx2 {
-extern const KernelSet kernelSet;
+TB_MAYBE extern const KernelSet kernelSet;
 }
 namespace avx512 {
-extern const KernelSet kernelSet;
+TB_MAYBE extern const KernelSet kernelSet;
 }
 namespace avx512bf16 {
-extern const KernelSet kernelSet;
+TB_MAYBE extern const KernelSet kernelSet;
 }
 namespace amx {
-extern const KernelSet kernelSet;
+TB_MAYBE extern const KernelSet kernelSet;
 }
-
-#if defined(TB_BUILT_avx2)
-constexpr const KernelSet* kAvx2 = &avx2::kernelSet;
-#else
-constexpr const KernelSet* kAvx2 = nullptr;
-#endif
-#if defined(TB_BUILT_avx512)
-constexpr const KernelSet* kAvx512 = &avx512::kernelSet;
-#else
-constexpr const KernelSet* kAvx512 = nullptr;
-#endif
-#if defined(TB_BUILT_avx512bf16)
-constexpr const KernelSet* kAvx512Bf16 = &avx512bf16::kernelSet;
-#else
-constexpr const KernelSet* kAvx512Bf16 = nullptr;
-#endif
-#if defined(TB_BUILT_amx)
-constexpr const KernelSet* kAmx = &amx::kernelSet;
-#else
-constexpr const KernelSet* kAmx = nullptr;
-#endif
 
 /**
  * Whether this process may use AMX: the processor has it, the system saves its state, and gives the permission, which is asked for here,
@@ -84,12 +64,12 @@ const KernelSet* const* kernelSets() {
   const auto add = [&](bool runs, const KernelSet* set) {
     if (runs && set) sets[count++] = set;
   };
-  add(wide && permitTiles(), kAmx);
-  add(fast, kAvx512Bf16);
-  add(wide, kAvx512);
-  add(products && !fast, kAvx512Bf16);
+  add(wide && permitTiles(), &amx::kernelSet);
+  add(fast, &avx512bf16::kernelSet);
+  add(wide, &avx512::kernelSet);
+  add(products && !fast, &avx512bf16::kernelSet);
   // Every processor with AVX2 and FMA has F16C as well.
-  add(__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"), kAvx2);
+  add(__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"), &avx2::kernelSet);
 #endif
   sets[count] = &portable::kernelSet;
   return sets;
